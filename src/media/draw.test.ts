@@ -1,0 +1,86 @@
+import { describe, expect, it } from "vitest";
+import { blit, fillCircle, fillEllipse, fillPolygon, strokeLine } from "./draw.ts";
+import { createImage, type Image, type Rgb } from "./pixels.ts";
+
+const WHITE: Rgb = [255, 255, 255];
+/** Painted area in pixels, partial pixels by their share. */
+const area = ({ data }: Image) => data.reduce((sum, v) => sum + v, 0) / (3 * 255);
+const red = (image: Image, x: number, y: number) => image.data[(y * image.width + x) * 3]!;
+
+function drawn(draw: (image: Image) => void): Image {
+  const image = createImage(100, 80);
+  draw(image);
+  return image;
+}
+
+describe("areas match geometry within 1 %", () => {
+  const square = [
+    { x: 10.3, y: 10.3 },
+    { x: 50.3, y: 10.3 },
+    { x: 50.3, y: 40.3 },
+    { x: 10.3, y: 40.3 },
+  ];
+  const arrow = [
+    { x: 10, y: 10 },
+    { x: 60, y: 40 },
+    { x: 10, y: 70 },
+    { x: 30, y: 40 },
+  ];
+  it.each([
+    ["circle", Math.PI * 20 ** 2, (i: Image) => fillCircle(i, { x: 40.2, y: 39.7 }, 20, WHITE)],
+    [
+      "ellipse",
+      Math.PI * 30 * 12,
+      (i: Image) => fillEllipse(i, { x: 45, y: 40 }, { x: 30, y: 12 }, 0.6, WHITE),
+    ],
+    [
+      "line",
+      60 * 8 + Math.PI * 4 ** 2,
+      (i: Image) => strokeLine(i, { x: 20, y: 30.5 }, { x: 80, y: 30.5 }, 4, WHITE),
+    ],
+    ["square", 40 * 30, (i: Image) => fillPolygon(i, square, WHITE)],
+    ["arrow, not convex", (50 - 20) * 30, (i: Image) => fillPolygon(i, arrow, WHITE)],
+  ])("%s", (_, expected, draw) => {
+    const relative = area(drawn(draw)) / expected;
+    expect(relative).toBeGreaterThan(0.99);
+    expect(relative).toBeLessThan(1.01);
+  });
+});
+
+describe("edges", () => {
+  it("half covers a pixel whose centre lies on the edge", () => {
+    const image = drawn((i) => strokeLine(i, { x: 10, y: 20 }, { x: 60, y: 20 }, 3, WHITE));
+    expect([red(image, 30, 22), red(image, 30, 23), red(image, 30, 24)]).toEqual([255, 128, 0]);
+  });
+
+  it("draws a point as a disc, and nothing for an empty shape", () => {
+    const dot = drawn((i) => strokeLine(i, { x: 30, y: 30 }, { x: 30, y: 30 }, 5, WHITE));
+    expect(dot.data).toEqual(drawn((i) => fillCircle(i, { x: 30, y: 30 }, 5, WHITE)).data);
+    const nothing = drawn((i) => {
+      fillEllipse(i, { x: 30, y: 30 }, { x: 0, y: 5 }, 0, WHITE);
+      fillPolygon(i, [{ x: 1, y: 1 }], WHITE);
+    });
+    expect(area(nothing)).toBe(0);
+  });
+
+  it("clips at the border", () => {
+    expect(area(drawn((i) => fillCircle(i, { x: -0.5, y: -0.5 }, 20, WHITE)))).toBeCloseTo(
+      (Math.PI * 400) / 4,
+      -1,
+    );
+    expect(area(drawn((i) => fillCircle(i, { x: 500, y: 500 }, 20, WHITE)))).toBe(0);
+  });
+});
+
+describe("blit", () => {
+  it("copies, and cuts what falls outside", () => {
+    const target = createImage(6, 5);
+    blit(target, createImage(4, 4, WHITE), 4, -2);
+    expect(area(target)).toBe(4);
+    expect([red(target, 3, 0), red(target, 4, 0), red(target, 5, 1), red(target, 5, 2)]).toEqual([
+      0, 255, 255, 0,
+    ]);
+    blit(target, createImage(2, 2, WHITE), -9, 0);
+    expect(area(target)).toBe(4);
+  });
+});
