@@ -1,0 +1,59 @@
+import { UserError } from "../tensor/errors.ts";
+import { bytesPerElement, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { writeFileAtomically } from "./atomic-file.ts";
+import { FORMAT_DTYPES, MAX_HEADER_BYTES } from "./safetensors-header.ts";
+
+/**
+ * Writes a safetensors file atomically. The same tensors and metadata give the same bytes: metadata keys are
+ * sorted; tensors lie by element size, largest first, then by name, so that each is aligned to its elements.
+ * @throws UserError when the file cannot be written
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const entries = tensors instanceof Map ? [...tensors.entries()] : Object.entries(tensors);
+  entries.sort(
+    ([nameA, a], [nameB, b]) =>
+      bytesPerElement(b.dtype) - bytesPerElement(a.dtype) || (nameA < nameB ? -1 : 1),
+  );
+  const header = headerOf(path, entries, metadata);
+  await writeFileAtomically(path, async (handle) => {
+    await handle.writeFile(header);
+    for (const [, { data }] of entries) {
+      await handle.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+  });
+}
+
+/** The length field and the JSON, padded with spaces to a multiple of 8 bytes. */
+function headerOf(
+  path: string,
+  entries: readonly (readonly [string, Tensor])[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  const fields: [string, unknown][] = [];
+  const sortedMetadata = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (sortedMetadata.length > 0) fields.push(["__metadata__", Object.fromEntries(sortedMetadata)]);
+  let offset = 0;
+  for (const [name, { dtype, shape, data }] of entries) {
+    if (name === "__metadata__") throw new UserError(`${path}: a tensor cannot be named "__metadata__"`);
+    if (data.length !== sizeOf(shape)) {
+      throw new RangeError(`tensor "${name}": ${data.length} elements do not fill [${shape.join(", ")}]`);
+    }
+    const end = offset + data.byteLength;
+    fields.push([name, { dtype: FORMAT_DTYPES.get(dtype), shape, data_offsets: [offset, end] }]);
+    offset = end;
+  }
+  // Pair by pair: an object would move names that look like numbers to the front.
+  const text = `{${fields.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(",")}}`;
+  const json = new TextEncoder().encode(text);
+  const padded = Math.ceil(json.byteLength / 8) * 8;
+  if (padded > MAX_HEADER_BYTES)
+    throw new UserError(`${path}: names and shapes exceed ${MAX_HEADER_BYTES} bytes`);
+  const header = new Uint8Array(8 + padded).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(padded), true);
+  header.set(json, 8);
+  return header;
+}
