@@ -2,8 +2,8 @@ import type { Image, Rgb } from "./pixels.ts";
 
 /**
  * Anti-aliased shapes, painted in place. Every shape is a signed distance (pixels, negative inside) and a pixel is
- * covered by clamp(0.5 - distance): deterministic, the same bytes on every machine. Coordinates are in pixels with
- * pixel centres at whole numbers (the convention of pose keypoints); parts outside the picture are clipped.
+ * covered by clamp(0.5 - distance): deterministic, the same bytes on every machine. Coordinates are in pixels from
+ * the top left corner of the picture: pixel i covers i to i + 1. Parts outside the picture are clipped.
  */
 export interface Point {
   readonly x: number;
@@ -89,12 +89,12 @@ function paint(
   distance: Distance,
 ) {
   const { width, height, data } = image;
-  const x0 = Math.max(0, Math.floor(left - 0.5));
-  const x1 = Math.min(width - 1, Math.ceil(right + 0.5));
-  const y1 = Math.min(height - 1, Math.ceil(bottom + 0.5));
-  for (let y = Math.max(0, Math.floor(top - 0.5)); y <= y1; y++) {
+  const x0 = Math.max(0, Math.floor(left - 1));
+  const x1 = Math.min(width - 1, Math.ceil(right));
+  const y1 = Math.min(height - 1, Math.ceil(bottom));
+  for (let y = Math.max(0, Math.floor(top - 1)); y <= y1; y++) {
     for (let x = x0; x <= x1; x++) {
-      const coverage = Math.min(1, 0.5 - distance(x, y));
+      const coverage = Math.min(1, 0.5 - distance(x + 0.5, y + 0.5));
       if (!(coverage > 0)) continue;
       const at = (y * width + x) * 3;
       for (let c = 0; c < 3; c++) {

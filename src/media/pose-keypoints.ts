@@ -1,6 +1,9 @@
 import { UserError, invariant } from "../tensor/errors.ts";
 
-/** One detected point: pixels (centres at whole numbers, origin top left) and confidence 0..1; score 0 = not seen. */
+/**
+ * One point: pixels from the top left corner of the picture (pixel i covers i to i + 1, so that x scales with the
+ * width) and confidence 0..1; score 0 = not seen.
+ */
 export interface Keypoint {
   readonly x: number;
   readonly y: number;

@@ -1,0 +1,59 @@
+import { open, rename, rm, mkdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { UserError } from "../tensor/errors.ts";
+
+/**
+ * The name beside `path` to write to before renaming. It is always the same, so that a run after a killed one
+ * overwrites what that left; the extension stays, since writers choose formats by it. One writer per path.
+ */
+export function temporaryPath(path: string): string {
+  return join(dirname(path), `.partial-${basename(path)}`);
+}
+
+/**
+ * Runs `write` on a temporary name and renames it to `path` once it has returned, so that `path` is either complete or
+ * as it was. The temporary file is removed on any failure. Throws UserError for a full disk and for a place that
+ * cannot be written.
+ */
+export async function writeAtomically(
+  path: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const temporary = temporaryPath(path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await write(temporary);
+    await syncFile(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    // Removing is a courtesy; the failure to tell is the first one.
+    await rm(temporary, { force: true }).catch(() => {});
+    throw explainWriteFailure(error, path);
+  }
+}
+
+/** Flushes a file to the disk: a rename must not become durable before the content. */
+export async function syncFile(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A UserError for faults of the place written to; anything else is returned as it is. */
+export function explainWriteFailure(error: unknown, path: string): unknown {
+  if (error instanceof UserError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "ENOSPC" || code === "EDQUOT" || /no space left|disk quota/i.test(message)) {
+    return new UserError(`the disk is full: could not write ${path}; free some space and run again`, {
+      cause: error,
+    });
+  }
+  if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "EEXIST"].includes(String(code))) {
+    return new UserError(`cannot write ${path}: ${message}`, { cause: error });
+  }
+  return error;
+}
