@@ -1,3 +1,4 @@
+import { invariant } from "../tensor/errors.ts";
 import { int64 } from "../tensor/tensor.ts";
 import { type Node, type Value } from "./graph.ts";
 import { conv, gemm } from "./linear-ops.ts";
@@ -16,6 +17,7 @@ export function convGradient(
   const strides = node.attributes["strides"] as readonly number[];
   const pads = node.attributes["pads"] as readonly number[];
   const before = pads.slice(0, strides.length);
+  invariant(node.attributes["group"] === undefined, "grouped convolutions have no gradient");
   return [
     needs[0] ? inputGradient(g, x, weight, strides, before) : null,
     needs[1] ? weightGradient(g, x, weight, strides, pads) : null,

@@ -4,6 +4,7 @@ export * from "./shape-ops.ts";
 export * from "./reduce.ts";
 export * from "./linear-ops.ts";
 export * from "./nn-ops.ts";
+export * from "./vision-ops.ts";
 export * from "./serialize.ts";
 export * from "./gradients.ts";
 export * from "./verify.ts";

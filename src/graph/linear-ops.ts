@@ -45,24 +45,35 @@ export interface ConvOptions {
   /** Zeros before and after each spatial axis. */
   readonly padsBefore?: readonly number[];
   readonly padsAfter?: readonly number[];
+  /** Channels split into this many independent convolutions; as many groups as channels is a depthwise one. */
+  readonly groups?: number;
 }
 
-/** Convolution of [N, Cin, ...] with [Cout, Cin, ...kernel] in any number of spatial dimensions. */
+/** Convolution of [N, Cin, ...] with [Cout, Cin / groups, ...kernel] in any number of spatial dimensions. */
 export function conv(x: Value, weight: Value, bias: Value | null = null, options: ConvOptions = {}): Value {
   const spatial = x.rank - 2;
   const strides = options.strides ?? new Array<number>(spatial).fill(1);
   const before = options.padsBefore ?? new Array<number>(spatial).fill(0);
   const after = options.padsAfter ?? new Array<number>(spatial).fill(0);
+  const groups = options.groups ?? 1;
   invariant(
-    weight.rank === x.rank && weight.dim(1) === x.dim(1) && weight.dtype === x.dtype,
-    `conv of [${x.shape.join(", ")}] with weight [${weight.shape.join(", ")}]`,
+    weight.rank === x.rank &&
+      weight.dim(1) * groups === x.dim(1) &&
+      weight.dim(0) % groups === 0 &&
+      weight.dtype === x.dtype,
+    `conv of [${x.shape.join(", ")}] with weight [${weight.shape.join(", ")}] in ${groups} groups`,
   );
   const out = strides.map((stride, i) => {
     const room = x.dim(i + 2) + before[i]! + after[i]! - weight.dim(i + 2);
     invariant(room >= 0, `kernel [${weight.shape.join(", ")}] is larger than [${x.shape.join(", ")}]`);
     return Math.floor(room / stride) + 1;
   });
-  const attributes = { strides, pads: [...before, ...after], kernel_shape: weight.shape.slice(2) };
+  const attributes = {
+    strides,
+    pads: [...before, ...after],
+    kernel_shape: weight.shape.slice(2),
+    ...(groups > 1 && { group: groups }),
+  };
   const inputs = bias ? [x, weight, bias] : [x, weight];
   const type = { shape: [x.dim(0), weight.dim(0), ...out], dtype: x.dtype };
   return x.graph.emit("Conv", inputs, [type], { attributes })[0]!;
