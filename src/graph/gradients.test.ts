@@ -3,7 +3,7 @@ import { type Tensor, int64 } from "../tensor/tensor.ts";
 import * as ops from "./index.ts";
 import { Graph, type Value } from "./graph.ts";
 import { GRADIENT_RULES } from "./gradient-rules.ts";
-import { evaluate, sampleTensor } from "./testing.ts";
+import { type Sample, evaluate, sampleTensor } from "./testing.ts";
 
 interface Check {
   /** Shapes of the differentiable inputs. */
@@ -211,23 +211,19 @@ async function slopes({
   const point = shapes.map((shape, i) => sampleTensor(shape, i + 1, { low, high, dtype }));
   const direction = shapes.map((shape, i) => sampleTensor(shape, i + 101, { dtype }));
   const feeds = (step: number): Record<string, Tensor> =>
-    Object.fromEntries(
-      point.map((x, i) => [
-        `x${i}`,
-        { ...x, data: x.data.map((value, j) => value + step * direction[i]!.data[j]!) } as Tensor,
-      ]),
-    );
+    Object.fromEntries(point.map((x, i) => [`x${i}`, moved(x, direction[i]!, step)]));
   const step = dtype === "float64" ? 1e-6 : 4e-3;
   const lossAt = async (t: number): Promise<number> =>
     Number((await evaluate(graph, feeds(t)))["loss"]!.data[0]);
   const at = await evaluate(graph, feeds(0));
-  const analytic = direction.reduce(
-    (total, d, i) =>
-      total +
-      d.data.reduce((sum: number, value: number, j: number) => sum + value * Number(at[`g${i}`]!.data[j]), 0),
-    0,
-  );
+  const analytic = direction.reduce((total, d, i) => total + dot(d.data, at[`g${i}`]!.data), 0);
   return [analytic, ((await lossAt(step)) - (await lossAt(-step))) / (2 * step)];
+}
+
+function moved(from: Sample, direction: Sample, step: number): Tensor {
+  const out = { ...from, data: from.data.slice() };
+  for (let i = 0; i < out.data.length; i++) out.data[i]! += step * direction.data[i]!;
+  return out as Tensor;
 }
 
 function dot(a: ArrayLike<number>, b: ArrayLike<number | bigint>): number {

@@ -30,6 +30,12 @@ export async function evaluate(graph: Graph, feeds: Feeds): Promise<Record<strin
   }
 }
 
+export interface Sample {
+  readonly dtype: "float32" | "float64";
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Float64Array;
+}
+
 /** Repeatable numbers in [low, high): a multiplicative congruential sequence. */
 export function sampleTensor(
   shape: readonly number[],
@@ -39,11 +45,7 @@ export function sampleTensor(
     high = 1,
     dtype = "float64",
   }: { low?: number; high?: number; dtype?: "float32" | "float64" } = {},
-): {
-  readonly dtype: "float32" | "float64";
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Float64Array;
-} {
+): Sample {
   const out = {
     dtype,
     shape,
