@@ -1,0 +1,89 @@
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const SRC = dirname(fileURLToPath(import.meta.url));
+
+/** Which room may import which: data walks from the top of this table to its bottom. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  tensor: [],
+  graph: ["tensor"],
+  models: ["graph", "tensor"],
+  runtime: ["graph", "tensor"],
+  media: ["tensor"],
+  perception: ["runtime", "graph", "media", "tensor"],
+  avatar: ["media", "tensor"],
+  diffusion: ["models", "runtime", "media", "tensor"],
+  pipeline: ["diffusion", "perception", "runtime", "media", "tensor"],
+  training: ["diffusion", "models", "graph", "runtime", "avatar", "media", "tensor"],
+  evaluation: ["models", "runtime", "perception", "media", "tensor"],
+  app: [
+    "tensor",
+    "graph",
+    "models",
+    "runtime",
+    "media",
+    "perception",
+    "avatar",
+    "diffusion",
+    "pipeline",
+    "training",
+    "evaluation",
+  ],
+};
+
+/** Packages that only one room may import: everything else talks to that room. */
+const OWNERS: Readonly<Record<string, string>> = {
+  "onnxruntime-node": "runtime",
+  protobufjs: "graph",
+  sharp: "media",
+  "node-av": "media",
+  flatbuffers: "perception",
+  commander: "app",
+};
+
+interface Import {
+  readonly file: string;
+  readonly room: string;
+  readonly target: string;
+}
+
+async function allImports(): Promise<Import[]> {
+  const names = await readdir(SRC, { recursive: true });
+  const files = names.filter(
+    (name) => name.endsWith(".ts") && !/(\.test|testing)\.ts$/.test(name) && name.includes("/"),
+  );
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const text = await readFile(join(SRC, file), "utf8");
+      const targets = [...text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)].map((match) => match[1]!);
+      return targets.map((target) => ({ file, room: file.split("/")[0]!, target }));
+    }),
+  );
+  return found.flat();
+}
+
+function roomOf({ file, target }: Import): string {
+  return relative(SRC, resolve(SRC, dirname(file), target)).split("/")[0]!;
+}
+
+test("rooms import only the rooms below them", async () => {
+  const faults = (await allImports()).filter((entry) => {
+    if (!entry.target.startsWith(".")) return false;
+    const room = roomOf(entry);
+    return room !== entry.room && !ALLOWED[entry.room]?.includes(room);
+  });
+  expect(faults.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
+});
+
+test("every folder is a known room", async () => {
+  const entries = await readdir(SRC, { withFileTypes: true });
+  const folders = entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  expect(folders.filter((name) => !(name in ALLOWED))).toEqual([]);
+});
+
+test("a package has one owner", async () => {
+  const faults = (await allImports()).filter(({ room, target }) => (OWNERS[target] ?? room) !== room);
+  expect(faults.map(({ file, target }) => `${file} imports ${target}`)).toEqual([]);
+});
