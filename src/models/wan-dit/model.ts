@@ -1,0 +1,42 @@
+// Shapes: B batch, [f, h, w] latent frames, rows and columns, L video tokens, D width, G modulation groups.
+import { type Scope, type Value, reshape } from "../../graph/index.ts";
+import { dense } from "../layers/dense.ts";
+import { modulatedNorm, modulationVectors } from "../layers/modulation.ts";
+import { unpatchify } from "../layers/patch.ts";
+import { type BlockResult, ditBlock } from "./block.ts";
+import { type WanDiTConfig } from "./config.ts";
+import { type Embedded, type WanDiTInputs, embed } from "./embed.ts";
+import { ropeConstants } from "./rope.ts";
+
+/** The velocity and what led to it. */
+export interface WanDiTResult {
+  /** Noise minus data, [B, 16, f, h, w]. */
+  readonly velocity: Value;
+  readonly embedded: Embedded;
+  readonly blocks: readonly BlockResult[];
+  /** [B, L, patch elements · 16] */
+  readonly headTokens: Value;
+}
+
+/** The whole denoiser inside any graph: generation, or a training step that adds a loss and gradients. */
+export function wanDiT(s: Scope, config: WanDiTConfig, inputs: WanDiTInputs): WanDiTResult {
+  const embedded = embed(s, config, inputs);
+  const rope = ropeConstants(s.graph, config, embedded.grid);
+  const blocks: BlockResult[] = [];
+  for (let i = 0; i < config.numLayers; i++) {
+    const scope = s.in("blocks").in(i);
+    blocks.push(ditBlock(scope, config, blocks.at(-1) ?? embedded, embedded.context, rope));
+  }
+  const tokens = (blocks.at(-1) ?? embedded).video.x;
+  const headTokens = head(s.in("head"), config, tokens, embedded.time.video);
+  return { velocity: unpatchify(headTokens, embedded.grid, config.patchSize), embedded, blocks, headTokens };
+}
+
+/** Video tokens [B, L, D] and their time embedding [G, D] -> patches of the velocity [B, L, patch elements · 16]. */
+export function head(s: Scope, config: WanDiTConfig, tokens: Value, time: Value): Value {
+  const { dim, outDim, patchSize, eps } = config;
+  const table = s.param("modulation", [1, 2, dim]);
+  const [shift, scale] = modulationVectors(table, reshape(time, [-1, 1, dim])) as [Value, Value];
+  const out = outDim * patchSize.reduce((n, size) => n * size, 1);
+  return dense(s.in("head"), modulatedNorm(tokens, shift, scale, eps), out);
+}
