@@ -1,0 +1,37 @@
+import { open, readFile, rm } from "node:fs/promises";
+import { UserError } from "../tensor/errors.ts";
+
+/**
+ * Creates a lock file that names this process. A lock whose process is gone (killed, or the machine restarted)
+ * is taken over.
+ * @returns a function that gives the lock back
+ * @throws UserError when a living process holds it
+ */
+export async function takeLock(path: string): Promise<() => Promise<void>> {
+  for (;;) {
+    try {
+      const handle = await open(path, "wx");
+      await handle.writeFile(`${process.pid}\n`);
+      await handle.close();
+      return () => rm(path, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const holder = Number(await readFile(path, "utf8").catch(() => ""));
+    if (holder > 0 && holder !== process.pid && isAlive(holder)) {
+      throw new UserError(
+        `${path} is held by process ${holder}: another run is using this folder. Wait for it, or stop it.`,
+      );
+    }
+    await rm(path, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Finished work on disk. A run is a list of steps; the files of a finished step are recorded with a hash of all
+ * that went into them, so that a run which was killed at any point goes on where it stopped and ends with the
+ * bytes of an uninterrupted one.
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { UserError } from "../tensor/errors.ts";
+import { takeLock } from "./lock.ts";
+
+/** Layout of a work directory; another number means files of another meaning. */
+const FORMAT = 1;
+
+const manifestSchema = z.object({ format: z.number(), settings: z.record(z.string(), z.string()) });
+
+const recordSchema = z.object({
+  key: z.string(),
+  durationMs: z.number(),
+  files: z.array(z.object({ name: z.string(), byteLength: z.number(), sha256: z.string() })),
+});
+
+type StepRecord = z.infer<typeof recordSchema>;
+
+/** Everything that determines a run's result, as readable text by name, e.g. `{ seed: "7", image: "sha256 …" }`. */
+export type RunSettings = Readonly<Record<string, string>>;
+
+export interface Step {
+  /** File-name safe and unique in the run, e.g. `segment-0003`. */
+  readonly id: string;
+  /** What the step depends on beside the run's settings, e.g. the keys of earlier steps. */
+  readonly needs?: readonly string[];
+  /** Names of the files it writes. */
+  readonly files: readonly string[];
+  /** Writes the files at the given paths. */
+  readonly run: (paths: readonly string[]) => Promise<void>;
+}
+
+export interface FinishedStep {
+  /** Hash of the settings, the step and its needs. */
+  readonly key: string;
+  readonly paths: readonly string[];
+  /** True when an earlier run had finished it. */
+  readonly reused: boolean;
+}
+
+/** A folder that one run owns; see `open`. */
+export class WorkDirectory {
+  private constructor(
+    readonly path: string,
+    private readonly settingsHash: string,
+    private readonly unlock: () => Promise<void>,
+  ) {}
+
+  /**
+   * Creates the folder, or opens it to go on with the same run.
+   * @throws UserError when it is in use, belongs to other settings (they are named) or to another version
+   */
+  static async open(path: string, settings: RunSettings): Promise<WorkDirectory> {
+    await mkdir(path, { recursive: true });
+    const unlock = await takeLock(join(path, "lock"));
+    try {
+      await checkManifest(path, settings);
+      return new WorkDirectory(path, hashOf(JSON.stringify(Object.entries(settings).sort())), unlock);
+    } catch (error) {
+      await unlock();
+      throw error;
+    }
+  }
+
+  /** Runs a step, or finds that an earlier run has finished it with the same inputs and that its files are whole. */
+  async step({ id, needs = [], files, run }: Step): Promise<FinishedStep> {
+    const key = hashOf(JSON.stringify([this.settingsHash, id, needs]));
+    const paths = files.map((name) => join(this.path, name));
+    if (await this.isFinished(id, key, files)) return { key, paths, reused: true };
+    const startedAt = performance.now();
+    const temporary = paths.map((path) => `${path}.partial`);
+    await run(temporary);
+    const record: StepRecord = { key, durationMs: 0, files: [] };
+    for (const [i, name] of files.entries()) {
+      const { size } = await stat(temporary[i]!);
+      record.files.push({ name, byteLength: size, sha256: await hashFile(temporary[i]!) });
+      await rename(temporary[i]!, paths[i]!);
+    }
+    record.durationMs = Math.round(performance.now() - startedAt);
+    await this.writeJson(`${id}.json`, record);
+    return { key, paths, reused: false };
+  }
+
+  /** Removes a finished step's files that nothing needs any more. Its record goes first. */
+  async discard(id: string, files: readonly string[]): Promise<void> {
+    await rm(join(this.path, `${id}.json`), { force: true });
+    for (const name of files) await rm(join(this.path, name), { force: true });
+  }
+
+  /** Gives the folder free for other runs. Its files stay. */
+  async close(): Promise<void> {
+    await this.unlock();
+  }
+
+  /** Removes the folder with everything in it. */
+  async remove(): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+  }
+
+  private async isFinished(id: string, key: string, files: readonly string[]): Promise<boolean> {
+    const text = await readFile(join(this.path, `${id}.json`), "utf8").catch(() => null);
+    if (text === null) return false;
+    const record = recordSchema.safeParse(parseJson(text)).data;
+    if (record?.key !== key || record.files.length !== files.length) return false;
+    for (const file of record.files) {
+      const path = join(this.path, file.name);
+      const found = await stat(path).catch(() => null);
+      const whole = files.includes(file.name) && found?.size === file.byteLength;
+      if (!whole || (await hashFile(path)) !== file.sha256) return false;
+    }
+    return true;
+  }
+
+  private async writeJson(name: string, value: unknown): Promise<void> {
+    await writeJson(join(this.path, name), value);
+  }
+}
+
+async function checkManifest(path: string, settings: RunSettings): Promise<void> {
+  const file = join(path, "run.json");
+  const text = await readFile(file, "utf8").catch(() => null);
+  if (text === null) return writeJson(file, { format: FORMAT, settings });
+  const manifest = manifestSchema.safeParse(parseJson(text)).data;
+  const advice = "Choose another --work-dir, or delete this one to start again.";
+  if (!manifest) throw new UserError(`${file} is not a manifest of a run. ${advice}`);
+  if (manifest.format !== FORMAT) {
+    throw new UserError(
+      `${path} was made by another version (work directory format ${manifest.format}, this version writes ${FORMAT}). ${advice}`,
+    );
+  }
+  const names = new Set([...Object.keys(settings), ...Object.keys(manifest.settings)]);
+  const different = [...names].filter((name) => settings[name] !== manifest.settings[name]).sort();
+  if (different.length > 0) {
+    const list = different
+      .map((name) => `${name} was ${manifest.settings[name]}, now ${settings[name]}`)
+      .join("; ");
+    throw new UserError(`${path} belongs to a run with other settings: ${list}. ${advice}`);
+  }
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await writeFileAtomically(path, async (handle) => {
+    await handle.writeFile(`${JSON.stringify(value, null, 1)}\n`);
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
+}
+
+/** SHA-256 of a file's content, in hexadecimal. */
+export async function hashFile(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest("hex");
+}
