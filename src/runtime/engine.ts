@@ -145,7 +145,7 @@ export class Engine implements Runner {
 }
 
 function sessionOptions(options: RunnerOptions): InferenceSession.SessionOptions {
-  const device = DEVICES[options.device ?? "cpu"];
+  const { device = "cpu" } = options;
   const session: Record<string, unknown> = {
     // A spinning thread takes the core that another lane or the event loop needs.
     intra_op: { allow_spinning: "0" },
@@ -156,14 +156,16 @@ function sessionOptions(options: RunnerOptions): InferenceSession.SessionOptions
     session["disable_prepacking"] = "1";
   }
   return {
-    executionProviders: device.executionProviders,
+    // Alone: in a list, a device that this build lacks would be passed over silently. Operations that the
+    // device lacks go to the CPU in any case, and are reported.
+    executionProviders: [device],
     intraOpNumThreads: options.threads ?? 1,
     interOpNumThreads: 1,
     executionMode: "sequential",
     graphOptimizationLevel: options.optimization ?? "all",
     // A memory pattern reserves the peak of a run for good, and makes nothing faster.
     enableMemPattern: false,
-    logSeverityLevel: device.logSeverityLevel,
+    logSeverityLevel: DEVICES[device].logSeverityLevel,
     extra: { session },
   };
 }
@@ -215,7 +217,7 @@ function fromOrt(value: OrtTensor): Tensor {
 }
 
 function engineError(what: string, cause: unknown): Error {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = withoutSourceLines(cause instanceof Error ? cause.message : String(cause));
   if (/failed to allocate memory|bad_alloc|out of memory/i.test(message)) {
     return new UserError(
       `${what}: not enough memory. Choose a smaller size or fewer frames, or close other programs (${message})`,
@@ -223,4 +225,9 @@ function engineError(what: string, cause: unknown): Error {
     );
   }
   return new Error(`${what}: ${message}`, { cause });
+}
+
+/** ONNX Runtime puts "file.cc:136 function(types) condition was false. " before what it has to say. */
+function withoutSourceLines(message: string): string {
+  return message.replace(/\S+\.(?:cc|h):\d+ .*? was false\. /gs, "").trim();
 }

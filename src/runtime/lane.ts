@@ -1,6 +1,7 @@
 /** A thread of its own for ONNX Runtime, so that the event loop stays free while graphs run. */
 import { Worker } from "node:worker_threads";
 import type { Tensor } from "../tensor/tensor.ts";
+import { entryPoint } from "./entry-point.ts";
 import {
   BUSY,
   CLOSING,
@@ -161,11 +162,10 @@ export class Lane {
   }
 }
 
-/** Starts worker.js, or worker.ts when running from source. */
 function startWorker(state: Int32Array): Worker {
-  const entry = import.meta.url.endsWith(".ts") ? "./worker-from-source.mjs" : "./worker.js";
+  const { url, argv } = entryPoint("worker");
   // Options of the process, such as --eval, are none of the thread's.
-  return new Worker(new URL(entry, import.meta.url), { workerData: state, execArgv: [] });
+  return new Worker(url, { workerData: state, argv: [...argv], execArgv: [] });
 }
 
 /** Shared cells of the lanes of this thread. */
