@@ -1,0 +1,55 @@
+import { ANKLE_HEIGHT, type Skeleton } from "./kinematics.ts";
+import type { Camera } from "./raster.ts";
+
+/** Soft dark patches on the floor: one under the body, one at each foot. [x, z, half width, half depth, strength]. */
+function patches(skeleton: Skeleton, height: number): number[][] {
+  const foot = ({ origin, z }: Skeleton["leftFoot"]) => {
+    // fades while the foot is in the air
+    const lift = Math.max(0, origin[1] - ANKLE_HEIGHT * height);
+    return [origin[0] + z[0] * 0.05, origin[2] + z[2] * 0.05, 0.13, 0.17, 0.5 / (1 + 12 * lift)];
+  };
+  const { pelvis, leftFoot, rightFoot } = skeleton;
+  const middle = (k: 0 | 2) => (2 * pelvis.origin[k] + leftFoot.origin[k] + rightFoot.origin[k]) / 4;
+  return [[middle(0), middle(2), 0.48, 0.34, 0.34], foot(leftFoot), foot(rightFoot)];
+}
+
+/**
+ * Light that reaches the floor in the lower part of a picture: factors in (0, 1], one per pixel, 1 away from the
+ * person. `out` is [height * width].
+ */
+export function castShadow(
+  skeleton: Skeleton,
+  bodyHeight: number,
+  camera: Camera,
+  width: number,
+  height: number,
+  out: Float32Array,
+): void {
+  out.fill(1);
+  const list = patches(skeleton, bodyHeight);
+  for (let row = 0; row < height; row++) {
+    const dy = (camera.centreY - row - 0.5) / camera.focal;
+    if (dy >= 0) continue;
+    const depth = -camera.y / dy;
+    const z = camera.distance - depth;
+    for (const [px, pz, halfWidth, halfDepth, strength] of list as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ][]) {
+      const far = ((z - pz) / halfDepth) ** 2;
+      if (far >= 1) continue;
+      const toPixel = camera.focal / depth;
+      const reach = halfWidth * Math.sqrt(1 - far);
+      const left = Math.max(0, Math.floor(camera.centreX + (px - reach - camera.x) * toPixel));
+      const right = Math.min(width - 1, Math.ceil(camera.centreX + (px + reach - camera.x) * toPixel));
+      for (let column = left; column <= right; column++) {
+        const x = camera.x + (column + 0.5 - camera.centreX) / toPixel;
+        const inside = 1 - far - ((x - px) / halfWidth) ** 2;
+        if (inside > 0) out[row * width + column]! *= 1 - strength * inside * inside * (3 - 2 * inside);
+      }
+    }
+  }
+}
