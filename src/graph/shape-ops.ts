@@ -130,6 +130,22 @@ export function gather(x: Value, indices: Value, axis = 0): Value {
   return x.graph.emit("Gather", [x, indices], [{ shape, dtype: x.dtype }], { attributes: { axis: at } })[0]!;
 }
 
+/**
+ * Adds every element of `updates` to a copy of `x` at its index along `axis`: x[..., indices[..., i], ...] += updates[..., i].
+ * Indices (int64) and updates have one shape, equal to that of `x` on all other axes; indices may repeat.
+ */
+export function scatterAdd(x: Value, indices: Value, updates: Value, axis: number): Value {
+  const at = normalizeAxis(axis, x.rank);
+  invariant(
+    sameShape(indices.shape, updates.shape) &&
+      sameShape(indices.shape.with(at, 0), x.shape.with(at, 0)) &&
+      updates.dtype === x.dtype,
+    `scatterAdd along ${at} of [${updates.shape.join(", ")}] into [${x.shape.join(", ")}]`,
+  );
+  const attributes = { axis: at, reduction: "add" };
+  return x.graph.emit("ScatterElements", [x, indices, updates], [x], { attributes })[0]!;
+}
+
 /** Every element repeated `scale[i]` times along axis i (nearest-neighbour upsampling by whole factors). */
 export function upsampleNearest(x: Value, scale: readonly number[]): Value {
   invariant(scale.length === x.rank, `scale of a value of rank ${x.rank}`);

@@ -2,6 +2,7 @@ import { Graph, verify } from "../../graph/index.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { type WanDiTConfig, checkWanDiTConfig } from "./config.ts";
 import { type WanDiTInputs } from "./embed.ts";
+import { type KvSharing } from "./kv-sharing.ts";
 import { wanDiT } from "./model.ts";
 
 /** Sizes that a graph is built for. */
@@ -49,13 +50,19 @@ export function declareInputs(graph: Graph, config: WanDiTConfig, shape: WanDiTS
 /**
  * The denoiser as a graph: inputs `latents`, `cond`, `hand`, `ref`, `timestep`, `context`, `clipFeature` (see
  * `WanDiTInputs`; `hand` and `clipFeature` only where the architecture has them), output `velocity`.
- * @throws UserError when the architecture or the sizes do not fit together
+ * @param kv adds the inputs and outputs of KV-sharing (see `kvHook`)
+ * @throws UserError when the architecture, the sizes or the sharing do not fit together
  */
-export function buildWanDiT(config: WanDiTConfig, shape: WanDiTShape): Graph {
+export function buildWanDiT(config: WanDiTConfig, shape: WanDiTShape, kv: KvSharing | null = null): Graph {
   checkWanDiTConfig(config);
+  if (kv && (shape.batch ?? 1) !== 1) {
+    throw new UserError(
+      `KV-sharing takes one sample per run, because masks differ; got a batch of ${shape.batch}`,
+    );
+  }
   const graph = new Graph();
   const inputs = declareInputs(graph, config, shape);
-  graph.output("velocity", wanDiT(graph.scope(), config, inputs).velocity);
+  graph.output("velocity", wanDiT(graph.scope(), config, inputs, kv).velocity);
   verify(graph);
   return graph;
 }

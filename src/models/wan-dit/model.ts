@@ -6,30 +6,48 @@ import { unpatchify } from "../layers/patch.ts";
 import { type BlockResult, ditBlock } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type Embedded, type WanDiTInputs, embed } from "./embed.ts";
-import { ropeConstants } from "./rope.ts";
+import { type KvHook, type KvSharing, kvHook } from "./kv-sharing.ts";
+import { type Rope, ropeConstants } from "./rope.ts";
 
 /** The velocity and what led to it. */
 export interface WanDiTResult {
   /** Noise minus data, [B, 16, f, h, w]. */
   readonly velocity: Value;
   readonly embedded: Embedded;
+  readonly rope: Rope;
   readonly blocks: readonly BlockResult[];
   /** [B, L, patch elements · 16] */
   readonly headTokens: Value;
+  /** What KV-sharing made on the way; null without it. */
+  readonly sharing: KvHook | null;
 }
 
-/** The whole denoiser inside any graph: generation, or a training step that adds a loss and gradients. */
-export function wanDiT(s: Scope, config: WanDiTConfig, inputs: WanDiTInputs): WanDiTResult {
+/**
+ * The whole denoiser inside any graph: generation, or a training step that adds a loss and gradients.
+ * @param kv adds the inputs and outputs of KV-sharing (see `kvHook`)
+ */
+export function wanDiT(
+  s: Scope,
+  config: WanDiTConfig,
+  inputs: WanDiTInputs,
+  kv: KvSharing | null = null,
+): WanDiTResult {
   const embedded = embed(s, config, inputs);
+  const layout = { grid: embedded.grid, textTokens: inputs.context.dim(1) };
+  const sharing = kv ? kvHook(s.graph, config, kv, layout) : null;
   const rope = ropeConstants(s.graph, config, embedded.grid);
   const blocks: BlockResult[] = [];
   for (let i = 0; i < config.numLayers; i++) {
-    const scope = s.in("blocks").in(i);
-    blocks.push(ditBlock(scope, config, blocks.at(-1) ?? embedded, embedded.context, rope));
+    const streams = blocks.at(-1) ?? embedded;
+    const shared = sharing?.sharedKeys(i) ?? null;
+    const block = ditBlock(s.in("blocks").in(i), config, streams, embedded.context, rope, shared);
+    sharing?.observe(i, block);
+    blocks.push(block);
   }
   const tokens = (blocks.at(-1) ?? embedded).video.x;
   const headTokens = head(s.in("head"), config, tokens, embedded.time.video);
-  return { velocity: unpatchify(headTokens, embedded.grid, config.patchSize), embedded, blocks, headTokens };
+  const velocity = unpatchify(headTokens, embedded.grid, config.patchSize);
+  return { velocity, embedded, rope, blocks, headTokens, sharing };
 }
 
 /** Video tokens [B, L, D] and their time embedding [G, D] -> patches of the velocity [B, L, patch elements · 16]. */
