@@ -30,11 +30,12 @@ function trunkProfile(body: BodyShape): Profile {
     [0.285, 0.156 * chest, 0.108 + 0.038 * bust, 0.1],
     [0.32, 0.163 * chest, 0.112 + 0.044 * bust, 0.106],
     [0.365, 0.166 * chest, 0.112 + 0.02 * bust, 0.108],
-    [0.41, 0.162 * chest, 0.098, 0.104],
-    [0.455, 0.142 * shoulders, 0.08, 0.09],
-    [0.485, 0.108 * shoulders, 0.068, 0.078],
-    [0.51, 0.074, 0.06, 0.064],
-    [0.53, 0.056, 0.05, 0.052],
+    [0.41, 0.168 * chest, 0.1, 0.104],
+    [0.445, 0.166 * shoulders, 0.086, 0.094],
+    [0.475, 0.138 * shoulders, 0.07, 0.082],
+    [0.5, 0.092, 0.06, 0.07],
+    [0.52, 0.062, 0.053, 0.058],
+    [0.54, 0.052, 0.049, 0.05],
   ];
 }
 
@@ -77,9 +78,9 @@ function trunkRings(
 }
 
 const ARM_PROFILE: Profile = [
-  [0, 0.056, 0.058, 0.058],
-  [0.25, 0.052, 0.056, 0.056],
-  [0.55, 0.044, 0.049, 0.047],
+  [0, 0.048, 0.054, 0.054],
+  [0.16, 0.052, 0.056, 0.056],
+  [0.55, 0.043, 0.048, 0.046],
   [0.92, 0.037, 0.037, 0.039],
   [1.2, 0.04, 0.042, 0.038],
   [1.6, 0.031, 0.034, 0.031],
@@ -111,9 +112,11 @@ function addArm(mesh: Mesh, identity: Identity, arm: Limb, handTurn: number, det
   mesh.addTube(limbRings(arm, sleeve), SLEEVE, { sides });
 }
 
+const legSizeOf = (body: BodyShape) => body.height * (0.35 * body.limbs + 0.65 * body.hips);
+
 function addLeg(mesh: Mesh, identity: Identity, leg: Limb, detail: Detail): void {
   const { body, bottom } = identity;
-  const size = body.height * (0.35 * body.limbs + 0.65 * body.hips);
+  const size = legSizeOf(body);
   const base = { profile: LEG_PROFILE, size, startCap: "round", endCap: "flat" } as const;
   const sides = detail.sides(12);
   const covered = bottom.kind === "trousers" ? 1.93 : bottom.kind === "shorts" ? 0.72 : 0;
@@ -139,6 +142,7 @@ function addSkirt(
   const { pelvis, leftLeg, rightLeg } = skeleton;
   const h = body.height;
   const thigh = sub(leftLeg.middle, leftLeg.start);
+  const legSize = legSizeOf(body);
   const reach = (bottom.length * h) / Math.hypot(...thigh);
   const legAt = (leg: Limb, s: number): Vec3 =>
     s < 1
@@ -160,12 +164,12 @@ function addSkirt(
     const apart = sub(left, right);
     const across = Math.abs(apart[0] * pelvis.x[0] + apart[1] * pelvis.x[1] + apart[2] * pelvis.x[2]) / 2;
     const deep = Math.abs(apart[0] * pelvis.z[0] + apart[1] * pelvis.z[1] + apart[2] * pelvis.z[2]) / 2;
-    const extra = 0.014 + bottom.flare * k;
-    // the hips give way to the legs within the first third
+    const extra = 0.016 + bottom.flare * k;
+    // the seat gives way to the legs, but the skirt stays outside both
     const hip = sampleProfile(profile, 0);
-    const give = smoothstep(0, 0.4, k);
+    const seat = 1 - 0.5 * smoothstep(0, 0.7, k);
     const radius = (leg: number, hipRadius: number, spread: number) =>
-      (leg * h * body.hips + spread) * give + hipRadius * h * (1 - give) + extra;
+      Math.max(leg * legSize + spread, hipRadius * h * seat) + extra;
     rings.push({
       centre: mix(left, right, 0.5),
       a: pelvis.x,
@@ -254,18 +258,22 @@ export function addBody(
     NECK_PART,
     { sides: detail.sides(12) },
   );
-  const hem = bottom.kind === "dress" || top.tucked ? 0.07 : -0.035;
+  // a loose top hangs over the seat and the tops of the legs
+  const hem = top.tucked ? 0.07 : -0.03;
   const trunk = {
     top: NECK + 0.01,
     bottom: hem,
     numRings: detail.rings(20),
-    grow: 0.008,
-    flare: top.tucked ? 0 : 0.012,
+    grow: top.tucked ? 0.008 : 0.012,
+    flare: top.tucked ? 0 : 0.016,
   };
   mesh.addTube(trunkRings(skeleton, h, profile, trunk), TRUNK, { sides, power: 2.3 });
-  const seat = { top: 0.1, bottom: -0.115, numRings: detail.rings(9), grow: 0.009 };
-  mesh.addTube(trunkRings(skeleton, h, profile, seat), SEAT, { sides, power: 2.3 });
-  if (bottom.kind === "skirt" || bottom.kind === "dress") addSkirt(mesh, identity, skeleton, profile, detail);
+  if (bottom.kind === "skirt" || bottom.kind === "dress") {
+    addSkirt(mesh, identity, skeleton, profile, detail);
+  } else {
+    const seat = { top: top.tucked ? 0.1 : 0.02, bottom: -0.115, numRings: detail.rings(9), grow: 0.009 };
+    mesh.addTube(trunkRings(skeleton, h, profile, seat), SEAT, { sides, power: 2.3 });
+  }
   addLeg(mesh, identity, skeleton.leftLeg, detail);
   addLeg(mesh, identity, skeleton.rightLeg, detail);
   addArm(mesh, identity, skeleton.leftArm, handTurns[0], detail);

@@ -6,7 +6,7 @@ import { describeClip } from "./caption.ts";
 import { buildFigure, detailFor } from "./figure.ts";
 import type { Identity } from "./identity.ts";
 import { type Joints3d, jointsOf, keypointsOf } from "./keypoints.ts";
-import { solveSkeleton, standingHeight } from "./kinematics.ts";
+import { headRadiusOf, solveSkeleton, standingHeight } from "./kinematics.ts";
 import { makeMaterials } from "./material.ts";
 import { Mesh } from "./mesh.ts";
 import { makeStanding, type Motion } from "./motion.ts";
@@ -83,12 +83,13 @@ export function* renderFrames(request: ClipRequest): Generator<ClipFrame, void, 
   const shaded = createShadedPixels(fineWidth, fineHeight);
   const floorLight = new Float32Array(width * height);
   const mesh = new Mesh();
+  const materials = makeMaterials(identity, headRadiusOf(identity.body));
   for (let f = 0; f < numFrames; f++) {
     const pose = motion.poseAt(startS + f / fps);
     const skeleton = solveSkeleton(identity.body, pose);
     buildFigure(mesh, identity, skeleton, pose, detail);
     buffer.draw(mesh, fineCamera);
-    shadePixels(buffer, mesh, makeMaterials(identity, skeleton.headRadius), scene.light, shaded);
+    shadePixels(buffer, mesh, materials, scene.light, shaded);
     castShadow(skeleton, identity.body.height, camera, width, height, floorLight);
     const frame = compose(width, height, { background, still, floorLight, buffer, shaded });
     yield {
@@ -147,7 +148,12 @@ function compose(
       const i = y * width + x;
       let count = 0;
       let numHand = 0;
-      let [r, g, b, nx, ny, nz] = [0, 0, 0, 0, 0, 0];
+      let r = 0;
+      let g = 0;
+      let b = 0;
+      let nx = 0;
+      let ny = 0;
+      let nz = 0;
       const light = floorLight[i]!;
       for (let s = 0; s < samples; s++) {
         const fine =
@@ -163,7 +169,9 @@ function compose(
         r += Math.min(255, colour[o]!);
         g += Math.min(255, colour[o + 1]!);
         b += Math.min(255, colour[o + 2]!);
-        const [hx, hy, hz] = [handNormal[o]!, handNormal[o + 1]!, handNormal[o + 2]!];
+        const hx = handNormal[o]!;
+        const hy = handNormal[o + 1]!;
+        const hz = handNormal[o + 2]!;
         if (hx * hx + hy * hy + hz * hz > 0.5) numHand++;
         nx += hx;
         ny += hy;

@@ -78,5 +78,5 @@ function neckOpening({ neckline, sleeves }: Top): (x: number, y: number, z: numb
     return 0.085 - Math.hypot(x, y - 0.515);
   };
   if (sleeves !== "none") return collar;
-  return (x, y, z) => Math.max(collar(x, y, z), Math.min(Math.abs(x) - 0.105, y - 0.36));
+  return (x, y, z) => Math.max(collar(x, y, z), 0.075 - Math.hypot(Math.abs(x) - 0.178, 0.7 * (y - 0.44)));
 }

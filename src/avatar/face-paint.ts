@@ -18,12 +18,12 @@ const PUPIL: Rgb = [0.04, 0.03, 0.03];
  * half, large and clear enough to survive in small pictures. `radius` is the radius of the head, metres.
  */
 export function facePaint({ skin, face, hair, subject }: Identity, radius: number): Paint {
-  const eyeWidth = 0.2 * face.eyeSize;
-  const eyeHeight = 0.145 * face.eyeSize;
+  const eyeWidth = 0.19 * face.eyeSize;
+  const eyeHeight = 0.115 * face.eyeSize;
   const lash: Rgb = shade(face.brows, 0.45);
   const beard = blend(hair.colour.rgb, skin, 0.12);
   const rosy: Rgb = [Math.min(1, skin[0] * 1.03), skin[1] * 0.84, skin[2] * 0.82];
-  const lashWidth = subject === "woman" ? 1.5 : 1.32;
+  const lashWidth = subject === "woman" ? 1.36 : 1.26;
   const skinPaint = plain(skin);
 
   const paintEye = (dx: number, dy: number, out: Float32Array): boolean => {
@@ -32,13 +32,13 @@ export function facePaint({ skin, face, hair, subject }: Identity, radius: numbe
       const iris = Math.hypot(dx, dy - 0.01);
       if (Math.hypot(dx - 0.045, dy - 0.055) < 0.034) put(out, WHITE);
       else if (iris < 0.055 * face.eyeSize) put(out, PUPIL);
-      else if (iris < 0.12 * face.eyeSize) put(out, face.eyes);
+      else if (iris < 0.125 * face.eyeSize) put(out, face.eyes);
       else put(out, WHITE);
       return true;
     }
-    if (e < (dy > -0.02 ? lashWidth ** 2 * 0.8 : 1.22)) {
+    if (e < (dy > -0.02 ? lashWidth ** 2 * 0.8 : 1.16)) {
       if (dy > -0.02) put(out, lash);
-      else put(out, skin, 0.7);
+      else put(out, skin, 0.8);
       return true;
     }
     return false;
@@ -51,7 +51,7 @@ export function facePaint({ skin, face, hair, subject }: Identity, radius: numbe
     const dx = Math.abs(u) - EYE_X;
     if (Math.abs(dx) < 0.4 && paintEye(u < 0 ? -dx : dx, v - EYE_Y, out)) return;
     // brows
-    const arch = v - (0.36 - 0.9 * (dx - 0.02) ** 2);
+    const arch = v - (0.35 - 0.6 * (dx + 0.02) ** 2);
     if (Math.abs(dx) < 0.25 && Math.abs(arch) < 0.052) return put(out, face.brows);
     // mouth: two lips around a dark line that smiles
     const m = u / face.mouthWidth;

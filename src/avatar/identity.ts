@@ -164,7 +164,7 @@ export function makeIdentity(seed: number, world: World = "easy"): Identity {
       eyeSize: random.uniform(1.0, 1.2) * (woman ? 1.06 : 1),
       noseSize: random.uniform(0.85, 1.15) * (woman ? 0.9 : 1.08),
       mouthWidth: random.uniform(0.28, 0.36),
-      smile: random.uniform(0.1, 0.45),
+      smile: random.uniform(0.25, 0.7),
       beard: !woman && random.chance(0.3),
     },
     top: {

@@ -68,13 +68,18 @@ export const ANKLE_HEIGHT = 0.085;
 /** Heights above the hip joints along the straight spine. */
 export const WAIST = 0.12;
 export const CHEST = 0.28;
-const SHOULDER = 0.455;
+const SHOULDER = 0.44;
 export const NECK = 0.52;
 
 /** Height of the standing body, metres. */
 export function standingHeight(body: BodyShape): number {
   const leg = (THIGH + SHIN) * body.legLength;
   return body.height * (ANKLE_HEIGHT + leg + NECK + 0.17 + 0.1 * body.headSize);
+}
+
+/** Half the width of the head, roughly, metres: the unit in which faces are laid out. */
+export function headRadiusOf(body: BodyShape): number {
+  return 0.1 * body.height * body.headSize;
 }
 
 /** Joins `root` to `target` by two bones whose joint points towards `pole`; the target is drawn in when too far. */
@@ -129,7 +134,7 @@ function solveArm(body: BodyShape, chest: Frame, side: 1 | -1, pose: ArmPose): L
   // the shoulder blade follows the arm: up when it rises, in and forward when it crosses
   const rise = 0.05 * smoothstep(-0.1, 0.95, up);
   const shoulderLocal: Vec3 = [
-    side * (0.175 * body.shoulders - 0.02 * smoothstep(0.3, -0.4, out) - 0.4 * rise),
+    side * (0.168 * body.shoulders - 0.02 * smoothstep(0.3, -0.4, out) - 0.4 * rise),
     SHOULDER - CHEST + rise,
     0.035 * forward - 0.012,
   ];
@@ -242,7 +247,7 @@ export function solveSkeleton(body: BodyShape, pose: Pose): Skeleton {
     pitch: pose.head.pitch * 0.6,
     roll: pose.head.roll * 0.5,
   });
-  const headRadius = 0.1 * h * body.headSize;
+  const headRadius = headRadiusOf(body);
   const nape = addScaled(neck, neckAxes.y, 0.055 * h);
   const head = moved(headAxes, add(nape, direction(headAxes, 0, 1.02 * headRadius, 0.16 * headRadius)));
 

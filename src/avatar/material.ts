@@ -47,14 +47,13 @@ function shoePaint(upper: Rgb, sole: Rgb, height: number): Paint {
 /** The materials of a person, in the order of `PARTS`. `headRadius` in metres. */
 export function makeMaterials(identity: Identity, headRadius: number): Material[] {
   const { skin, top, bottom, hair } = identity;
-  const dress = bottom.kind === "dress";
-  const lower = dress ? clothPaint(bottom, false) : plain(bottom.colour.rgb);
+  const lower = plain(bottom.colour.rgb);
   const belt = shade(bottom.colour.rgb, 0.55);
-  const seat: Paint = dress ? lower : (x, y, z, out) => (y > 0.078 ? put(out, belt) : lower(x, y, z, out));
+  const seat: Paint = (x, y, z, out) => (y > 0.078 ? put(out, belt) : lower(x, y, z, out));
   const of: { readonly [P in Part]: Material } = {
     skin: { paint: plain(skin), gloss: 0.12 },
     hand: { paint: plain(blend(skin, [skin[0], skin[1] * 0.88, skin[2] * 0.86], 0.5)), gloss: 0.1 },
-    neck: { paint: plain(shade(skin, 0.86)), gloss: 0.05 },
+    neck: { paint: plain(shade(skin, 0.92)), gloss: 0.05 },
     head: { paint: facePaint(identity, headRadius), gloss: 0.12 },
     nose: { paint: plain(blend(skin, [skin[0], skin[1] * 0.85, skin[2] * 0.82], 0.5)), gloss: 0.2 },
     hair: { paint: hairPaint(hair.colour.rgb, headRadius), gloss: 0.3 },

@@ -141,14 +141,20 @@ export class Mesh {
         const o = 3 * (here + ((j + sides - 1) % sides));
         const u = 3 * (below + j);
         const w = 3 * (above + j);
-        const [tx, ty, tz] = [p[n]! - p[o]!, p[n + 1]! - p[o + 1]!, p[n + 2]! - p[o + 2]!];
-        const [dx, dy, dz] = [p[u]! - p[w]!, p[u + 1]! - p[w + 1]!, p[u + 2]! - p[w + 2]!];
+        const tx = p[n]! - p[o]!;
+        const ty = p[n + 1]! - p[o + 1]!;
+        const tz = p[n + 2]! - p[o + 2]!;
+        const dx = p[u]! - p[w]!;
+        const dy = p[u + 1]! - p[w + 1]!;
+        const dz = p[u + 2]! - p[w + 2]!;
         let nx = ty * dz - tz * dy;
         let ny = tz * dx - tx * dz;
         let nz = tx * dy - ty * dx;
         let norm = Math.sqrt(nx * nx + ny * ny + nz * nz);
         if (norm < 1e-9) {
-          [nx, ny, nz] = axis;
+          nx = axis[0];
+          ny = axis[1];
+          nz = axis[2];
           norm = 1;
         }
         const i = 3 * (here + j);

@@ -18,22 +18,23 @@ export function sampleProfile(profile: Profile, position: number): number[] {
   const [a, b] = [profile[k]!, profile[k + 1]!];
   const span = b[0]! - a[0]!;
   const t = (position - a[0]!) / span;
+  const before = profile[k - 1];
+  const after = profile[k + 2];
+  const t2 = t * t;
+  const t3 = t2 * t;
   const values: number[] = [];
   for (let c = 1; c < a.length; c++) {
-    const slope = (i: number) => {
-      const [p, q] = [profile[i], profile[i + 1]];
-      return p && q ? (q[c]! - p[c]!) / (q[0]! - p[0]!) : 0;
-    };
-    const tangent = (i: number) => {
-      const [before, after] = [slope(i - 1), slope(i)];
-      return before * after <= 0 ? 0 : (2 * before * after) / (before + after);
-    };
-    const [m0, m1] = [tangent(k) * span, tangent(k + 1) * span];
-    const t2 = t * t;
-    const t3 = t2 * t;
+    const slope = (b[c]! - a[c]!) / span;
+    const m0 = before ? tangent((a[c]! - before[c]!) / (a[0]! - before[0]!), slope) * span : 0;
+    const m1 = after ? tangent(slope, (after[c]! - b[c]!) / (after[0]! - b[0]!)) * span : 0;
     values.push(
       (2 * t3 - 3 * t2 + 1) * a[c]! + (t3 - 2 * t2 + t) * m0 + (3 * t2 - 2 * t3) * b[c]! + (t3 - t2) * m1,
     );
   }
   return values;
+}
+
+/** Slope at a row between two pieces: their harmonic mean, flat at a peak. */
+function tangent(before: number, after: number): number {
+  return before * after <= 0 ? 0 : (2 * before * after) / (before + after);
 }

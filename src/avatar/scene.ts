@@ -134,11 +134,11 @@ export function makeScene(seed: number, world: World = "easy"): Scene {
     light: {
       direction: normalize([
         side * random.uniform(0.25, 0.75),
-        random.uniform(0.45, 0.9),
+        random.uniform(0.3, 0.62),
         random.uniform(0.6, 1),
       ]),
-      ambient: random.uniform(0.5, 0.62),
-      key: random.uniform(0.5, 0.62),
+      ambient: random.uniform(0.56, 0.64),
+      key: random.uniform(0.5, 0.58),
       rim: random.uniform(0.12, 0.26),
     },
     shot,

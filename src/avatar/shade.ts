@@ -47,8 +47,11 @@ export function shadePixels(
       const i = y * width + x;
       if (nearness[i] === 0) continue;
       const t = triangle[i]!;
-      const [a, b, c] = [3 * corners[3 * t]!, 3 * corners[3 * t + 1]!, 3 * corners[3 * t + 2]!];
-      const [wb, wc] = [second[i]!, third[i]!];
+      const a = 3 * corners[3 * t]!;
+      const b = 3 * corners[3 * t + 1]!;
+      const c = 3 * corners[3 * t + 2]!;
+      const wb = second[i]!;
+      const wc = third[i]!;
       const wa = 1 - wb - wc;
       let nx = wa * normal[a]! + wb * normal[b]! + wc * normal[c]!;
       let ny = wa * normal[a + 1]! + wb * normal[b + 1]! + wc * normal[c + 1]!;
