@@ -9,8 +9,8 @@ import { type ClipVisionConfig } from "../../models/clip-vision/config.ts";
 import { type ClipVisionResult, clipVision } from "../../models/clip-vision/model.ts";
 import { type Checkpoint, openSafetensors } from "../../runtime/safetensors.ts";
 import { type Tensor } from "../../tensor/tensor.ts";
-import { prepare, readParams } from "./dit-fixture.ts";
-import { type ParityCheck, type ParityRow, compare, parityRow, readConfig } from "./rows.ts";
+import { compareNamedValues } from "./named-values.ts";
+import { type ParityCheck, type ParityRow, compare, readConfig } from "./rows.ts";
 
 const PIXEL_TOLERANCE = 2e-5;
 const TOLERANCE = 2e-5;
@@ -63,33 +63,21 @@ async function checkCase(
   const weights = await openSafetensors(join(dir, "weights.safetensors"));
   const { shape, data } = await inputs.readTensor(`${name}.image_u8`);
   const image = imageFromBytes(shape[1]!, shape[0]!, data as Uint8Array);
-  const prepared: Record<string, Tensor> = {
-    resized: resizeBicubic(image, config.imageSize),
-    pixel_values: clipPixels(image, config.imageSize),
-  };
+  const resized = resizeBicubic(image, config.imageSize);
+  const normalised = clipPixels(image, config.imageSize);
 
   const graph = new Graph();
-  const pixels = graph.input("pixels", prepared["pixel_values"]!.shape);
+  const pixels = graph.input("pixels", normalised.shape);
   const values = namedValues(clipVision(graph.scope(CLIP_VISION_PREFIX), config, pixels), config);
-  const wanted = [...golden.tensors.keys()].filter((key) => key.startsWith(`${name}.`));
-  for (const key of wanted) {
-    const value = values.get(key.slice(name.length + 1));
-    if (value) graph.output(key, value);
-  }
-  const engine = await prepare(graph, await readParams(graph, () => weights));
-  const results = await engine.run({ pixels: prepared["pixel_values"]! });
-  await engine.release();
-
-  const rows: ParityRow[] = [];
-  for (const key of wanted) {
-    const expected = await golden.readTensor(key);
-    const pixelResult = prepared[key.slice(name.length + 1)];
-    const result = results[key];
-    if (pixelResult) rows.push(compare(key, pixelResult, expected, "absolute", PIXEL_TOLERANCE));
-    else if (result) rows.push(compare(key, result, expected, "relative", TOLERANCE));
-    else rows.push(parityRow(`${key} (unknown tensor)`, Infinity, TOLERANCE));
-  }
-  return rows;
+  const run = { graph, values, feeds: { pixels: normalised }, weights };
+  const rows = await compareNamedValues(name, golden, run, TOLERANCE, ["resized", "pixel_values"]);
+  const comparePixels = async (key: string, result: Tensor): Promise<ParityRow> =>
+    compare(key, result, await golden.readTensor(key), "absolute", PIXEL_TOLERANCE);
+  return [
+    await comparePixels(`${name}.resized`, resized),
+    await comparePixels(`${name}.pixel_values`, normalised),
+    ...rows,
+  ];
 }
 
 /** Everything inside the tower that a fixture may hold, by the fixture's names. */

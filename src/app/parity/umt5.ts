@@ -7,8 +7,8 @@ import { type Umt5Result, umt5Encoder, zeroPadding } from "../../models/umt5/mod
 import { relativePositionBucket } from "../../models/umt5/relative-position.ts";
 import { type Checkpoint, openSafetensors } from "../../runtime/safetensors.ts";
 import { int64 } from "../../tensor/tensor.ts";
-import { prepare, readParams } from "./dit-fixture.ts";
-import { type ParityCheck, type ParityRow, compare, parityRow, readConfig } from "./rows.ts";
+import { compareNamedValues } from "./named-values.ts";
+import { type ParityCheck, type ParityRow, compare, readConfig } from "./rows.ts";
 
 const TOLERANCE = 2e-5;
 
@@ -54,8 +54,8 @@ export const umt5Check: ParityCheck = {
 };
 
 async function checkBuckets(config: Umt5Config, golden: Checkpoint): Promise<ParityRow> {
-  const positions = await golden.readTensor("bucket.rel_pos");
-  const buckets = Array.from(positions.data, (position) => relativePositionBucket(Number(position), config));
+  const positions = Array.from((await golden.readTensor("bucket.rel_pos")).data as BigInt64Array, Number);
+  const buckets = positions.map((position) => relativePositionBucket(position, config));
   return compare("bucket.index", int64(buckets), await golden.readTensor("bucket.index"), "unequal", 0);
 }
 
@@ -76,25 +76,7 @@ async function checkCase(
   const mask = graph.input("mask", feeds.mask.shape, { dtype: "int64" });
   const values = namedValues(umt5Encoder(graph.scope(), config, ids, mask), mask);
 
-  const wanted = [...golden.tensors.keys()].filter((key) => key.startsWith(`${name}.`));
-  for (const key of wanted) {
-    const value = values.get(key.slice(name.length + 1));
-    if (value) graph.output(key, value);
-  }
-  const engine = await prepare(graph, await readParams(graph, () => weights));
-  const results = await engine.run(feeds);
-  await engine.release();
-
-  const rows: ParityRow[] = [];
-  for (const key of wanted) {
-    const result = results[key];
-    rows.push(
-      result
-        ? compare(key, result, await golden.readTensor(key), "relative", TOLERANCE)
-        : parityRow(`${key} (unknown tensor)`, Infinity, TOLERANCE),
-    );
-  }
-  return rows;
+  return compareNamedValues(name, golden, { graph, values, feeds, weights }, TOLERANCE);
 }
 
 /** Everything inside the encoder that a fixture may hold, by the fixture's names. */
