@@ -1,40 +1,33 @@
 /** The denoiser against the published one: velocity of every case, and all intermediates the fixture holds. */
 import { join } from "node:path";
-import { z } from "zod";
 import { Graph, type Value, concat, rearrange, reshape, slice } from "../../graph/index.ts";
-import { declareInputs } from "../../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../../models/wan-dit/config.ts";
-import { type WanDiTInputs } from "../../models/wan-dit/embed.ts";
 import { type WanDiTResult, wanDiT } from "../../models/wan-dit/model.ts";
 import { type Checkpoint, openSafetensors } from "../../runtime/safetensors.ts";
-import { type Tensor, float32 } from "../../tensor/tensor.ts";
-import { modelSchema, prepare, readParams, wanDiTConfig } from "./dit-fixture.ts";
+import {
+  type DitFeeds,
+  declareCase,
+  ditConfigSchema,
+  modelSchema,
+  prepare,
+  readCaseInputs,
+  readParams,
+  wanDiTConfig,
+} from "./dit-fixture.ts";
 import { type ParityCheck, type ParityRow, compare, parityRow, readConfig } from "./rows.ts";
 
 const TOLERANCE = 2e-5;
 const ROPE_TOLERANCE = 1e-6;
 
-const configSchema = z.object({
-  model_config: modelSchema,
-  cases: z.record(
-    z.string(),
-    z.object({
-      overrides: modelSchema.partial(),
-      /** e.g. "A.* with clip_feature divided by 128": a prefix, and perhaps a scale. */
-      inputs: z.string(),
-    }),
-  ),
-});
-
 export const ditCheck: ParityCheck = {
   folder: "dit",
   async run(dir) {
-    const config = await readConfig(dir, configSchema);
+    const config = await readConfig(dir, ditConfigSchema);
     const inputs = await openSafetensors(join(dir, "inputs.safetensors"));
     const golden = await openSafetensors(join(dir, "outputs.safetensors"));
     const rows: ParityRow[] = [];
     for (const [name, { overrides, inputs: description }] of Object.entries(config.cases)) {
-      const feeds = await readInputs(inputs, name, description);
+      const feeds = await readCaseInputs(inputs, name, description);
       const model = modelSchema.parse({ ...config.model_config, ...overrides });
       const architecture = wanDiTConfig(model, feeds.clipFeature.shape.at(-1)!);
       rows.push(...(await checkCase(dir, name, architecture, feeds, golden)));
@@ -43,47 +36,15 @@ export const ditCheck: ParityCheck = {
   },
 };
 
-type Feeds = Record<keyof WanDiTInputs, Tensor<"float32">>;
-
-/** Inputs of a case; text and image features fall back to set A, which all sets share. */
-async function readInputs(inputs: Checkpoint, name: string, description: string): Promise<Feeds> {
-  const set = description.slice(0, description.indexOf("."));
-  const read = (key: string): Promise<Tensor<"float32">> =>
-    inputs.readFloat32(inputs.tensors.has(`${set}.${key}`) ? `${set}.${key}` : `A.${key}`);
-  const divisor = Number(/clip_feature divided by ([\d.]+)/.exec(description)?.[1] ?? 1);
-  const clipFeature = await read("clip_feature");
-  return {
-    latents: await read("latents"),
-    cond: await read("cond_latents"),
-    hand: await read("hand_latents"),
-    ref: await read("ref_latents"),
-    timestep: await inputs.readFloat32(`timestep.${name}`),
-    context: await read("context"),
-    clipFeature: float32(
-      clipFeature.data.map((x) => x / divisor),
-      clipFeature.shape,
-    ),
-  };
-}
-
 async function checkCase(
   dir: string,
   name: string,
   config: WanDiTConfig,
-  feeds: Feeds,
+  feeds: DitFeeds,
   golden: Checkpoint,
 ): Promise<ParityRow[]> {
   const graph = new Graph();
-  const [batch, , latentFrames, latentHeight, latentWidth] = feeds.latents.shape as Dims5;
-  const declared = declareInputs(graph, config, {
-    batch,
-    latentFrames,
-    latentHeight,
-    latentWidth,
-    textTokens: feeds.context.shape[1]!,
-    imageTokens: feeds.clipFeature.shape[1]!,
-    timesteps: feeds.timestep.shape.length === 2 ? "per-frame" : "per-sample",
-  });
+  const declared = declareCase(graph, config, feeds);
   const values = namedValues(wanDiT(graph.scope(), config, declared));
 
   const wanted = [...golden.tensors.keys()].filter((key) => key.startsWith(`${name}.`));
@@ -112,8 +73,6 @@ async function checkCase(
   }
   return rows;
 }
-
-type Dims5 = [number, number, number, number, number];
 
 /** Everything inside the denoiser that a fixture may hold, by the fixture's names. */
 function namedValues({ velocity, embedded, rope, blocks, headTokens }: WanDiTResult): Map<string, Value> {

@@ -1,6 +1,6 @@
-/** `npm run parity -- DIR`: compares this project with golden folders; exits with 1 when anything is off. */
+/** `npm run parity -- DIR`: compares this project with fixtures; exits with 1 when anything is off. */
 import { UserError } from "../../tensor/errors.ts";
-import { CHECKS } from "./checks.ts";
+import { FIXTURE_KINDS } from "./fixtures.ts";
 import { runParity, type FolderReport } from "./run.ts";
 
 function printReport({ folder, rows }: FolderReport): void {
@@ -20,9 +20,10 @@ try {
   if (dir === undefined) throw new UserError("got no folder; expected: npm run parity -- DIR");
   console.log("name, error, tolerance, pass");
   let [passed, missed] = [0, 0];
-  for await (const report of runParity(dir, CHECKS)) {
+  for await (const report of runParity(dir, FIXTURE_KINDS)) {
     printReport(report);
-    for (const { pass } of report.rows) pass ? passed++ : missed++;
+    passed += report.rows.filter(({ pass }) => pass).length;
+    missed += report.rows.filter(({ pass }) => !pass).length;
   }
   console.log(`\n${passed} of ${passed + missed} pass`);
   if (missed > 0) process.exitCode = 1;

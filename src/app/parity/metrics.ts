@@ -9,15 +9,15 @@ import { imageFromBytes, type Image } from "../../media/pixels.ts";
 import { openSafetensors, type Checkpoint } from "../../runtime/safetensors.ts";
 import { invariant } from "../../tensor/errors.ts";
 import {
-  maxAbsError,
+  difference,
   readConfig,
   readJson,
-  row,
+  parityRow,
   toleranceSchema,
-  uncheckedRow,
+  unknownRow,
   type ParityCheck,
   type ParityRow,
-} from "./check.ts";
+} from "./rows.ts";
 
 const configSchema = z.object({
   tolerance: z.object({
@@ -45,9 +45,8 @@ const expectedSchema = z.object({
 });
 type Expected = z.infer<typeof expectedSchema>;
 
-export const metrics: ParityCheck = {
+export const metricsCheck: ParityCheck = {
   folder: "metrics",
-  what: /video metrics/,
   async run(dir) {
     const { tolerance } = await readConfig(dir, configSchema);
     const expected = await readJson(join(dir, "expected.json"), expectedSchema);
@@ -104,17 +103,22 @@ function videoRow(
       : tolerance.psnr;
   if (quantity === "psnr_of_global_mse") {
     const errors = truth.map((frame, t) => meanSquaredError(frame.data, video[t]!.data));
-    return row(name, maxAbsError([10 * Math.log10(255 ** 2 / mean(errors))], [golden as number]), allowed);
+    return parityRow(
+      name,
+      difference([10 * Math.log10(255 ** 2 / mean(errors))], [golden as number], "absolute"),
+      allowed,
+    );
   }
   const [, key = "", reduction] = /^(.+?)_(per_frame|mean)(?:_.*)?$/.exec(quantity) ?? [];
   const metric = FRAME_METRICS[key];
-  if (!metric) return uncheckedRow(name);
+  if (!metric) return unknownRow(name);
   const values = truth.map((frame, t) => metric(frame, video[t]!));
-  return row(
+  return parityRow(
     name,
-    maxAbsError(
+    difference(
       reduction === "mean" ? [mean(values)] : values,
       typeof golden === "number" ? [golden] : golden,
+      "absolute",
     ),
     allowed,
   );
@@ -127,13 +131,13 @@ async function statisticsRows(inputs: Checkpoint, outputs: Checkpoint): Promise<
   return Promise.all(
     [...outputs.tensors.keys()].map(async (name) => {
       const [, kind, suffix] = /^(mu|sigma)_(\w+)$/.exec(name) ?? [];
-      if (kind === undefined) return uncheckedRow(name);
+      if (kind === undefined) return unknownRow(name);
       const { shape, data } = await inputs.readFloat32(`features_${suffix}`);
       const statistics = featureStatistics(data, shape[1]!);
       const golden = (await outputs.readTensor(name)).data as Float64Array;
-      return row(
+      return parityRow(
         name,
-        maxAbsError(kind === "mu" ? statistics.mean : statistics.covariance, golden),
+        difference(kind === "mu" ? statistics.mean : statistics.covariance, golden, "absolute"),
         STATISTICS_TOLERANCE,
       );
     }),
@@ -152,7 +156,9 @@ async function frechetRows(
   const distance = (x: ArrayLike<number>, y: ArrayLike<number>): number =>
     frechetDistance(featureStatistics(x, dims), featureStatistics(y, dims));
   return Object.entries(golden).flatMap(([name, value]) => {
-    const relativeRow = (ours: number, allowed: number) => [row(name, Math.abs(ours / value - 1), allowed)];
+    const relativeRow = (ours: number, allowed: number) => [
+      parityRow(name, Math.abs(ours / value - 1), allowed),
+    ];
     const shift = /^fd_mean_shift_only_by_([\d.]+)$/.exec(name)?.[1];
     if (shift !== undefined)
       return relativeRow(
@@ -167,14 +173,14 @@ async function frechetRows(
       case "fd_via_symmetric_eigen":
         return relativeRow(distance(a, b), relative);
       case "fd_identical":
-        return [row(name, Math.abs(distance(a, a)), 1e-4)];
+        return [parityRow(name, Math.abs(distance(a, a)), 1e-4)];
       case "fd_fewer_samples_than_dims":
         // The reference's general matrix square root is itself inexact for singular matrices.
         return relativeRow(distance(a.subarray(0, few), b.subarray(0, few)), 1e-3);
       case "fewer_samples_n":
         return [];
       default:
-        return [uncheckedRow(name)];
+        return [unknownRow(name)];
     }
   });
 }
@@ -189,13 +195,13 @@ function pckRows(golden: Expected["pck"], { width, height }: Image, tolerance: n
   }));
   return Object.entries(shares).map(([name, value]) => {
     const [, alpha, scaleName, ofFrames] = /^pck@([\d.]+)_(bbox|image)(_mean_of_frames)?$/.exec(name) ?? [];
-    if (alpha === undefined) return uncheckedRow(name);
+    if (alpha === undefined) return unknownRow(name);
     const scale: PckScale | undefined = scaleName === "image" ? () => Math.max(width, height) : undefined;
     const ours = ofFrames
       ? mean(frames.map((frame) => pck([frame], Number(alpha), scale)))
       : pck(frames, Number(alpha), scale);
     // A mean of equal shares may differ in the last bit of float64.
-    return row(name, Math.abs(ours - value), ofFrames ? tolerance + Number.EPSILON : tolerance);
+    return parityRow(name, Math.abs(ours - value), ofFrames ? tolerance + Number.EPSILON : tolerance);
   });
 }
 

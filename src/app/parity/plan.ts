@@ -3,7 +3,7 @@ import { z } from "zod";
 import { planSegments, type KeptFrames, type Plan, type Segment } from "../../pipeline/plan.ts";
 import { crossFade, stitch } from "../../pipeline/stitch.ts";
 import { invariant } from "../../tensor/errors.ts";
-import { maxAbsError, readJson, row, type ParityCheck, type ParityRow } from "./check.ts";
+import { difference, readJson, parityRow, type ParityCheck, type ParityRow } from "./rows.ts";
 
 const range = z.tuple([z.number(), z.number()]);
 const place = z.object({ chunk: z.number(), local: range });
@@ -45,9 +45,8 @@ type Golden = z.infer<typeof planSchema>["plans"][number];
 type GoldenChunk = Golden["chunks"][number];
 type Place = z.infer<typeof place>;
 
-export const plan: ParityCheck = {
+export const planCheck: ParityCheck = {
   folder: "plan",
-  what: /segment plan/,
   async run(dir) {
     const golden = await readJson(join(dir, "plan.json"), planSchema);
     const rows: ParityRow[] = [];
@@ -59,20 +58,21 @@ export const plan: ParityCheck = {
         tailFrames: golden.tail_length,
         incompleteEnd: goldenPlan.pad ? "reflect" : "drop",
       });
-      rows.push(row(`${name}: segments`, segmentDifferences(ours, goldenPlan), 0));
-      rows.push(row(`${name}: timeline`, await timelineError(ours, goldenPlan), 0));
+      rows.push(parityRow(`${name}: segments`, segmentDifferences(ours, goldenPlan), 0));
+      rows.push(parityRow(`${name}: timeline`, await timelineError(ours, goldenPlan), 0));
     }
     const { cases } = await readJson(join(dir, "crossfade.json"), crossFadeSchema);
     for (const { overlap, history, current, output } of cases) {
       const start = history.length - overlap;
       const errors = Array.from({ length: overlap }, (_, i) => {
         const [earlier, later] = [Uint8Array.from(history[start + i]!), Uint8Array.from(current[i]!)];
-        return maxAbsError(
+        return difference(
           crossFade(earlier, later, i, overlap, { rounding: "truncate" }),
           output[start + i]!,
+          "absolute",
         );
       });
-      rows.push(row(`cross-fade over ${overlap} frames`, Math.max(...errors), 0));
+      rows.push(parityRow(`cross-fade over ${overlap} frames`, Math.max(...errors), 0));
     }
     return rows;
   },
@@ -92,8 +92,8 @@ function isChunk(segment: Segment | undefined, chunk: GoldenChunk | undefined): 
   return (
     segment.start === chunk.start &&
     (segment.kind === "interpolated") === (chunk.kind === "cond") &&
-    maxAbsError(segment.frames, expand(chunk.reflected_indices_rle)) === 0 &&
-    (!official || maxAbsError(segment.frames, expand(official)) === 0) &&
+    difference(segment.frames, expand(chunk.reflected_indices_rle), "absolute") === 0 &&
+    (!official || difference(segment.frames, expand(official), "absolute") === 0) &&
     isSamePlace(segment.head, chunk.head_frames_from) &&
     isSamePlace(segment.tail, chunk.tail_frames_from)
   );
@@ -132,5 +132,5 @@ async function timelineError(ours: Plan, golden: Golden): Promise<number> {
       );
     }
   }
-  return maxAbsError(stitched, expected.slice(0, 2 * golden.output_length));
+  return difference(stitched, expected.slice(0, 2 * golden.output_length), "absolute");
 }

@@ -1,9 +1,10 @@
-/** Finds the golden folders in a directory and runs the check that knows each. */
+/** Finds the fixtures in a directory and runs the check that knows each. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { z } from "zod";
 import { UserError } from "../../tensor/errors.ts";
-import { readConfig, row, type ParityCheck, type ParityRow } from "./check.ts";
+import type { FixtureKind } from "./fixtures.ts";
+import { parityRow, readConfig, type ParityCheck, type ParityRow } from "./rows.ts";
 
 export interface FolderReport {
   readonly folder: string;
@@ -15,20 +16,21 @@ export interface FolderReport {
  * (or more than one) knows, and a check that fails to run, give a row that does not pass.
  * @throws UserError when there is nothing to check
  */
-export async function* runParity(dir: string, checks: readonly ParityCheck[]): AsyncGenerator<FolderReport> {
-  for (const path of await goldenFolders(dir)) {
+export async function* runParity(dir: string, kinds: readonly FixtureKind[]): AsyncGenerator<FolderReport> {
+  for (const path of await fixtureFolders(dir)) {
     const folder = basename(path);
     try {
-      yield { folder, rows: await (await knownBy(path, checks)).run(path) };
+      const rows = await (await checkOf(path, kinds)).run(path);
+      yield { folder, rows: rows.length > 0 ? rows : [parityRow("nothing to compare", Infinity, 0)] };
     } catch (cause) {
-      yield { folder, rows: [row((cause as Error).message, Number.NaN, 0)] };
+      yield { folder, rows: [parityRow((cause as Error).message, Infinity, 0)] };
     }
   }
 }
 
-async function goldenFolders(dir: string): Promise<string[]> {
+async function fixtureFolders(dir: string): Promise<string[]> {
   const entries = await readdir(dir, { withFileTypes: true }).catch((cause: Error) => {
-    throw new UserError(`cannot list ${dir}: ${cause.message}; expected a folder of golden folders`, {
+    throw new UserError(`cannot list ${dir}: ${cause.message}; expected a folder of fixtures`, {
       cause,
     });
   });
@@ -39,17 +41,17 @@ async function goldenFolders(dir: string): Promise<string[]> {
     if (!name.startsWith(".") && (await stat(path)).isDirectory()) folders.push(path);
   }
   if (folders.length === 0)
-    throw new UserError(`${dir} holds no folders; expected golden folders with a config.json`);
+    throw new UserError(`${dir} holds no folders; expected fixtures with a config.json`);
   return folders.sort();
 }
 
-async function knownBy(dir: string, checks: readonly ParityCheck[]): Promise<ParityCheck> {
+async function checkOf(dir: string, kinds: readonly FixtureKind[]): Promise<ParityCheck> {
   const { what } = await readConfig(dir, z.object({ what: z.string() }));
-  const known = checks.filter((check) => check.what.test(what));
+  const known = kinds.filter((kind) => kind.what.test(what)).map(({ check }) => check);
   if (known.length === 1) return known[0]!;
   throw new UserError(
     known.length === 0
-      ? `no check knows this folder ("${what}")`
-      : `several checks claim this folder: ${known.map(({ folder }) => folder).join(", ")} ("${what}")`,
+      ? `unknown fixture: "${what}"`
+      : `the checks ${known.map(({ folder }) => folder).join(", ")} all claim this fixture: "${what}"`,
   );
 }

@@ -8,8 +8,9 @@ import {
   type Schedule,
   type ScheduleOptions,
 } from "../../diffusion/schedule.ts";
+import { float32 } from "../../tensor/tensor.ts";
 import { openSafetensors, type Checkpoint } from "../../runtime/safetensors.ts";
-import { maxAbsError, readConfig, row, toleranceSchema, uncheckedRow, type ParityCheck } from "./check.ts";
+import { compare, readConfig, toleranceSchema, unknownRow, type ParityCheck } from "./rows.ts";
 
 const configSchema = z.object({
   what: z.string(),
@@ -23,9 +24,8 @@ const configSchema = z.object({
 });
 type Tolerances = z.infer<typeof configSchema>["tolerance"];
 
-export const scheduler: ParityCheck = {
+export const schedulerCheck: ParityCheck = {
   folder: "scheduler",
-  what: /FlowMatchScheduler/,
   async run(dir) {
     const { what, num_train_timesteps: numTrainTimesteps, tolerance } = await readConfig(dir, configSchema);
     const inputs = await openSafetensors(join(dir, "inputs.safetensors"));
@@ -49,10 +49,12 @@ export const scheduler: ParityCheck = {
         run === "train"
           ? await trainingQuantity(flowMatchSchedule(numTrainSteps, options), quantity, inputs)
           : await samplingQuantity(run, quantity, options, inputs);
-      if (ours === undefined) return uncheckedRow(name);
-      return row(
+      if (ours === undefined) return unknownRow(name);
+      return compare(
         name,
-        maxAbsError(ours, (await outputs.readFloat32(name)).data),
+        float32(ours),
+        await outputs.readTensor(name),
+        "absolute",
         toleranceOf(quantity, tolerance),
       );
     });

@@ -4,7 +4,7 @@ import { readImage } from "../../media/image.ts";
 import type { Image } from "../../media/pixels.ts";
 import { poseFromWholebody } from "../../media/pose-keypoints.ts";
 import { renderSkeleton } from "../../media/skeleton.ts";
-import { readJson, row, type ParityCheck, type ParityRow } from "./check.ts";
+import { readJson, parityRow, type ParityCheck, type ParityRow } from "./rows.ts";
 
 const keypointsSchema = z.record(
   z.string(),
@@ -17,9 +17,8 @@ const keypointsSchema = z.record(
   }),
 );
 
-export const skeleton: ParityCheck = {
+export const skeletonCheck: ParityCheck = {
   folder: "skeleton",
-  what: /PoseVisualizer/,
   async run(dir) {
     const cases = await readJson(join(dir, "keypoints.json"), keypointsSchema);
     const rows: ParityRow[] = [];
@@ -28,8 +27,8 @@ export const skeleton: ParityCheck = {
       const pose = poseFromWholebody(keypoints.map(([x, y], i) => ({ x, y, score: scores[i]! })));
       const drawn = renderSkeleton(pose, width, height);
       const { different, outside } = compare(drawn, golden);
-      rows.push(row(`${name}: share of pixels that differ`, different, 0.005));
-      rows.push(row(`${name}: 1 - IoU of the drawn pixels`, outside, 0.03));
+      rows.push(parityRow(`${name}: share of pixels that differ`, different, 0.005));
+      rows.push(parityRow(`${name}: 1 - IoU of the drawn pixels`, outside, 0.03));
     }
     return rows;
   },
