@@ -8,3 +8,4 @@ export * from "./vision-ops.ts";
 export * from "./serialize.ts";
 export * from "./gradients.ts";
 export * from "./verify.ts";
+export * from "./widen-weights.ts";

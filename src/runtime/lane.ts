@@ -17,6 +17,13 @@ import { type Slot, type TransferOptions, newSlot } from "./runner.ts";
 /** Builds a request when its turn comes: buffers are copied or handed over no earlier. */
 type Prepare<O extends Operation> = (parcel: Parcel) => Requests[O]["args"];
 
+export interface SlotContent {
+  readonly slot: Slot;
+  readonly tensor: Tensor;
+  /** True when the caller gives up the tensor's buffer; false by default, which copies it. */
+  readonly transfer?: boolean;
+}
+
 interface Job {
   readonly operation: Operation;
   readonly prepare: Prepare<Operation>;
@@ -64,13 +71,23 @@ export class Lane {
     { transfer = [] }: TransferOptions = {},
   ): Promise<Record<string, Slot>> {
     const slots = Object.fromEntries(Object.keys(tensors).map((name) => [name, newSlot()]));
-    await this.request("hold", (parcel) => ({
-      tensors: Object.entries(tensors).map(
-        ([name, tensor]) =>
-          [slots[name]!.slot, parcel.add(tensor, transfer === "all" || transfer.includes(name))] as const,
+    await this.put(
+      Object.entries(tensors).map(([name, tensor]) => ({
+        slot: slots[name]!,
+        tensor,
+        transfer: transfer === "all" || transfer.includes(name),
+      })),
+    );
+    return slots;
+  }
+
+  /** Fills slots, or replaces what is in them: every session that is bound to one sees the new value. */
+  async put(contents: readonly SlotContent[]): Promise<void> {
+    await this.request("put", (parcel) => ({
+      tensors: contents.map(
+        ({ slot, tensor, transfer = false }) => [slot.slot, parcel.add(tensor, transfer)] as const,
       ),
     }));
-    return slots;
   }
 
   /** Empties slots, which frees their memory. */

@@ -20,7 +20,7 @@ export interface Requests {
     result: Record<string, Tensor>;
   };
   release: { args: { session: number }; result: void };
-  hold: { args: { tensors: readonly (readonly [slot: number, Tensor])[] }; result: void };
+  put: { args: { tensors: readonly (readonly [slot: number, Tensor])[] }; result: void };
   drop: { args: { slots: readonly number[] }; result: void };
   close: { args: Record<string, never>; result: void };
 }

@@ -41,7 +41,7 @@ const HANDLERS: {
     await engines.get(session)?.release();
     engines.delete(session);
   },
-  async hold({ tensors }) {
+  async put({ tensors }) {
     for (const [slot, tensor] of tensors) slots.set(slot, toOrt(tensor));
   },
   async drop(args) {
