@@ -3,21 +3,23 @@ import { join } from "node:path";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
-import { type Tensor } from "../tensor/tensor.ts";
-import { type AdamWState, type Arrays } from "./optimizer.ts";
+import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { type Arrays, type OptimizerState } from "./optimizer.ts";
 
 /** All that a training run needs to go on as if it had never stopped. */
 export interface TrainingState {
   /** Steps finished. */
   readonly step: number;
   readonly params: Readonly<Record<string, Tensor<"float32">>>;
-  readonly optimizer: AdamWState;
+  readonly optimizer: OptimizerState;
   /** Exponential moving average of the parameters: what is shipped. */
   readonly average: Arrays;
 }
 
 const PREFIX = "step-";
-const GROUPS = ["param", "mean", "square", "average"] as const;
+/** First part of a tensor's name: the parameter itself, its average, or a moment of the optimiser. */
+const PARAM = "param";
+const AVERAGE = "average";
 
 /**
  * Writes `step-NNNNNNNN.safetensors` into a run's folder and removes all but the newest `keep` of them.
@@ -32,10 +34,11 @@ export async function saveCheckpoint(
   await mkdir(folder, { recursive: true });
   const tensors: Record<string, Tensor> = {};
   for (const [key, param] of Object.entries(state.params)) {
-    tensors[`param.${key}`] = param;
-    tensors[`mean.${key}`] = { ...param, data: state.optimizer.mean[key]! };
-    tensors[`square.${key}`] = { ...param, data: state.optimizer.square[key]! };
-    tensors[`average.${key}`] = { ...param, data: state.average[key]! };
+    tensors[`${PARAM}.${key}`] = param;
+    tensors[`${AVERAGE}.${key}`] = { ...param, data: state.average[key]! };
+  }
+  for (const [moment, arrays] of Object.entries(state.optimizer.moments)) {
+    for (const [key, data] of Object.entries(arrays)) tensors[`${moment}.${key}`] = float32(data);
   }
   const name = `${PREFIX}${String(state.step).padStart(8, "0")}.safetensors`;
   await writeSafetensors(join(folder, name), tensors, {
@@ -63,22 +66,29 @@ export async function loadCheckpoint(folder: string, fingerprint: string): Promi
     );
   }
   const groups: Record<string, Record<string, Tensor<"float32">>> = {};
-  for (const group of GROUPS) groups[group] = {};
   for (const name of file.tensors.keys()) {
     const dot = name.indexOf(".");
-    const group = groups[name.slice(0, dot)];
-    if (!group)
-      throw new UserError(`${path} holds an unknown tensor ${name}; expected a training checkpoint`);
+    const group = (groups[name.slice(0, dot)] ??= {});
     group[name.slice(dot + 1)] = await file.readFloat32(name);
   }
-  const arrays = (group: (typeof GROUPS)[number]): Arrays =>
-    Object.fromEntries(Object.entries(groups[group]!).map(([key, value]) => [key, value.data]));
+  const { [PARAM]: params, [AVERAGE]: average, ...moments } = groups;
+  if (!params || !average)
+    throw new UserError(`${path} is not a training checkpoint: it holds no parameters`);
   return {
     step: Number(file.metadata.get("step")),
-    params: groups["param"]!,
-    optimizer: { step: Number(file.metadata.get("updates")), mean: arrays("mean"), square: arrays("square") },
-    average: arrays("average"),
+    params,
+    optimizer: {
+      step: Number(file.metadata.get("updates")),
+      moments: Object.fromEntries(
+        Object.entries(moments).map(([moment, group]) => [moment, arraysOf(group)]),
+      ),
+    },
+    average: arraysOf(average),
   };
+}
+
+function arraysOf(tensors: Readonly<Record<string, Tensor<"float32">>>): Arrays {
+  return Object.fromEntries(Object.entries(tensors).map(([key, { data }]) => [key, data]));
 }
 
 async function listCheckpoints(folder: string): Promise<string[]> {

@@ -3,6 +3,19 @@ import { invariant } from "../tensor/errors.ts";
 /** Parameters, gradients and moments alike: flat arrays by checkpoint key. */
 export type Arrays = Readonly<Record<string, Float32Array>>;
 
+/** Moments of an optimiser, by name and parameter; a moment may leave parameters out. */
+export interface OptimizerState {
+  /** Number of updates made. */
+  step: number;
+  readonly moments: Readonly<Record<string, Arrays>>;
+}
+
+/** Turns gradients into new parameters, in place. */
+export interface Optimizer {
+  init(params: Arrays): OptimizerState;
+  update(params: Arrays, gradients: Arrays, state: OptimizerState, learningRate: number): Promise<void>;
+}
+
 export interface AdamWOptions {
   readonly beta1?: number;
   readonly beta2?: number;
@@ -13,48 +26,43 @@ export interface AdamWOptions {
   readonly decays?: (key: string) => boolean;
 }
 
-export interface AdamWState {
-  /** Number of updates made. */
-  step: number;
-  /** Running mean of the gradient. */
-  readonly mean: Arrays;
-  /** Running mean of its square. */
-  readonly square: Arrays;
+/** Arrays of zeros like the given ones. */
+export function zerosLike(arrays: Arrays): Arrays {
+  return Object.fromEntries(
+    Object.entries(arrays).map(([key, data]) => [key, new Float32Array(data.length)]),
+  );
 }
 
-/** Zero moments for every parameter. */
-export function initAdamW(params: Arrays): AdamWState {
-  const zeros = (): Arrays =>
-    Object.fromEntries(Object.entries(params).map(([key, data]) => [key, new Float32Array(data.length)]));
-  return { step: 0, mean: zeros(), square: zeros() };
-}
-
-/**
- * One AdamW update (Loshchilov and Hutter, 2019), in place:
- * θ ← θ - lr (m̂ / (√v̂ + ε) + λ θ).
- */
-export function updateAdamW(
-  params: Arrays,
-  gradients: Arrays,
-  state: AdamWState,
-  learningRate: number,
-  { beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8, weightDecay = 0.01, decays = () => true }: AdamWOptions = {},
-): void {
-  state.step += 1;
-  const meanCorrection = 1 / (1 - beta1 ** state.step);
-  const squareCorrection = 1 / (1 - beta2 ** state.step);
-  for (const [key, theta] of Object.entries(params)) {
-    const [gradient, m, v] = [gradients[key], state.mean[key], state.square[key]];
-    invariant(gradient && m && v && gradient.length === theta.length, `no gradient or moments for ${key}`);
-    const keep = 1 - learningRate * (decays(key) ? weightDecay : 0);
-    const rate = learningRate * meanCorrection;
-    for (let i = 0; i < theta.length; i++) {
-      const g = gradient[i]!;
-      const mean = (m[i] = beta1 * m[i]! + (1 - beta1) * g);
-      const square = (v[i] = beta2 * v[i]! + (1 - beta2) * g * g);
-      theta[i] = keep * theta[i]! - (rate * mean) / (Math.sqrt(square * squareCorrection) + epsilon);
-    }
-  }
+/** AdamW (Loshchilov and Hutter, 2019): θ ← θ - lr (m̂ / (√v̂ + ε) + λ θ). */
+export function adamW(options: AdamWOptions = {}): Optimizer {
+  const { beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8, weightDecay = 0.01, decays = () => true } = options;
+  return {
+    init: (params) => ({ step: 0, moments: { mean: zerosLike(params), square: zerosLike(params) } }),
+    async update(params, gradients, state, learningRate) {
+      state.step += 1;
+      const meanCorrection = 1 / (1 - beta1 ** state.step);
+      const squareCorrection = 1 / (1 - beta2 ** state.step);
+      for (const [key, theta] of Object.entries(params)) {
+        const [gradient, m, v] = [
+          gradients[key],
+          state.moments["mean"]?.[key],
+          state.moments["square"]?.[key],
+        ];
+        invariant(
+          gradient && m && v && gradient.length === theta.length,
+          `no gradient or moments for ${key}`,
+        );
+        const keep = 1 - learningRate * (decays(key) ? weightDecay : 0);
+        const rate = learningRate * meanCorrection;
+        for (let i = 0; i < theta.length; i++) {
+          const g = gradient[i]!;
+          const mean = (m[i] = beta1 * m[i]! + (1 - beta1) * g);
+          const square = (v[i] = beta2 * v[i]! + (1 - beta2) * g * g);
+          theta[i] = keep * theta[i]! - (rate * mean) / (Math.sqrt(square * squareCorrection) + epsilon);
+        }
+      }
+    },
+  };
 }
 
 /** Euclidean norm over all gradients, before clipping. Scales them in place to at most `maxNorm`. */

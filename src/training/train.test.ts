@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Graph, linear, mean, mul, sub } from "../graph/index.ts";
 import { Random } from "../tensor/random.ts";
 import { float32 } from "../tensor/tensor.ts";
+import { adamW } from "./optimizer.ts";
 import {
   compileTrainStep,
   train,
@@ -51,6 +52,7 @@ function options(overrides: Partial<TrainOptions> = {}): TrainOptions {
     folder,
     fingerprint: "a",
     learningRate: { peak: 0.1, numSteps: 120, warmup: 0.1, floor: 0.01 },
+    optimizer: adamW(),
     maxGradientNorm: 10,
     emaDecay: 0.9,
     checkpointEverySteps: 30,

@@ -9,13 +9,11 @@ import { invariant } from "../tensor/errors.ts";
 import { type Tensor } from "../tensor/tensor.ts";
 import { loadCheckpoint, saveCheckpoint, type TrainingState } from "./checkpoint.ts";
 import {
-  type AdamWOptions,
   type Arrays,
   type LearningRateSchedule,
+  type Optimizer,
   clipGradients,
-  initAdamW,
   learningRateAt,
-  updateAdamW,
   updateEma,
 } from "./optimizer.ts";
 
@@ -74,7 +72,7 @@ export interface TrainOptions {
   /** Hash of everything that determines the run; a resume under another one is refused. */
   readonly fingerprint: string;
   readonly learningRate: LearningRateSchedule;
-  readonly adamW?: AdamWOptions;
+  readonly optimizer: Optimizer;
   readonly maxGradientNorm: number;
   readonly emaDecay: number;
   readonly checkpointEverySteps: number;
@@ -110,7 +108,7 @@ export async function train(
   const { numSteps } = options.learningRate;
   const first = await stepFor(0);
   let state = await loadCheckpoint(options.folder, options.fingerprint);
-  state ??= startState(initial, first.trainable);
+  state ??= startState(initial, first.trainable, options.optimizer);
   const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !state!.params[key]));
   const weights: Params = { ...frozen, ...state.params };
   const trained: Arrays = Object.fromEntries(
@@ -124,7 +122,7 @@ export async function train(
     invariant(Number.isFinite(metrics["loss"]), `the loss of step ${step} is ${metrics["loss"]}`);
     const gradientNorm = clipGradients(grads, options.maxGradientNorm);
     const learningRate = learningRateAt(step, options.learningRate);
-    updateAdamW(trained, grads, state.optimizer, learningRate, options.adamW);
+    await options.optimizer.update(trained, grads, state.optimizer, learningRate);
     updateEma(state.average, trained, step, options.emaDecay);
     state = { ...state, step: step + 1 };
     const report = {
@@ -146,7 +144,7 @@ export async function train(
   return state;
 }
 
-function startState(initial: Params, trainable: readonly string[]): TrainingState {
+function startState(initial: Params, trainable: readonly string[], optimizer: Optimizer): TrainingState {
   const params = Object.fromEntries(
     trainable.map((key) => {
       const value = initial[key];
@@ -155,7 +153,7 @@ function startState(initial: Params, trainable: readonly string[]): TrainingStat
     }),
   );
   const arrays = Object.fromEntries(Object.entries(params).map(([key, { data }]) => [key, data]));
-  return { step: 0, params, optimizer: initAdamW(arrays), average: copyArrays(arrays) };
+  return { step: 0, params, optimizer: optimizer.init(arrays), average: copyArrays(arrays) };
 }
 
 function copyArrays(arrays: Arrays): Arrays {
