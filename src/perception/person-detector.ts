@@ -1,0 +1,76 @@
+import type { Session } from "../runtime/session.ts";
+import { float32 } from "../tensor/tensor.ts";
+import { type DetectorLayout, readDetections, withoutRepeats } from "./detections.ts";
+import { type ImagePyramid, type Region, sampleRegion, uprightRotation, wholeImage } from "./region.ts";
+
+/** A person found in a picture: where the landmark network should look. */
+export interface DetectedPerson {
+  readonly score: number;
+  /** Around the whole body, the spine upright. */
+  readonly region: Region;
+}
+
+const LAYOUT: DetectorLayout = {
+  resolution: 224,
+  grids: [
+    { side: 28, perCell: 2 },
+    { side: 14, perCell: 2 },
+    { side: 7, perCell: 6 },
+  ],
+};
+
+const MIN_SCORE = 0.5;
+
+/** The region is a square around the body's circle, a quarter larger. */
+const REGION_MARGIN = 1.25;
+
+/** A wider picture than this is also searched in squares: shrunk as a whole, its people become too small. */
+const WIDE_ASPECT = 1.2;
+
+/** All people in a picture, the largest first. */
+export async function detectPeople(
+  session: Session,
+  pyramid: ImagePyramid,
+  searchTiles: boolean,
+): Promise<DetectedPerson[]> {
+  const found = await search(session, pyramid, wholeImage(pyramid.image));
+  if (found.length === 0 && searchTiles) {
+    for (const tile of tilesOf(pyramid)) found.push(...(await search(session, pyramid, tile)));
+  }
+  return withoutRepeats(found.toSorted((a, b) => b.score - a.score))
+    .map(({ score, keypoints }) => {
+      // The detector's first point is the middle of the hips, its second lies on the circle around the body.
+      const [hips, rim] = [keypoints[0]!, keypoints[1]!];
+      return { score, region: bodyRegion(hips, rim) };
+    })
+    .toSorted((a, b) => b.region.size - a.region.size);
+}
+
+/** The region of the body from the middle of the hips and a point on the circle around the body. */
+export function bodyRegion(hips: Region["center"], rim: Region["center"]): Region {
+  return {
+    center: hips,
+    size: 2 * REGION_MARGIN * Math.hypot(rim.x - hips.x, rim.y - hips.y),
+    rotation: uprightRotation(hips, rim),
+  };
+}
+
+async function search(session: Session, pyramid: ImagePyramid, region: Region) {
+  const { resolution } = LAYOUT;
+  const image = float32(sampleRegion(pyramid, region, resolution, [-1, 1]), [1, 3, resolution, resolution]);
+  const { boxes, scores } = await session.run({ image }, { transfer: "all" });
+  return readDetections(boxes!.data as Float32Array, scores!.data as Float32Array, LAYOUT, region, MIN_SCORE);
+}
+
+/** Squares as high (or wide) as the picture, each overlapping half of the next. */
+function tilesOf({ image: { width, height } }: ImagePyramid): Region[] {
+  const size = Math.min(width, height);
+  const long = Math.max(width, height);
+  if (long < WIDE_ASPECT * size) return [];
+  const numTiles = Math.min(8, Math.ceil((long - size) / (size / 2)) + 1);
+  return Array.from({ length: numTiles }, (_, i) => {
+    const along = size / 2 + ((long - size) * i) / (numTiles - 1);
+    const center = width > height ? { x: along, y: size / 2 } : { x: size / 2, y: along };
+    return { center, size, rotation: 0 };
+  });
+}
