@@ -69,7 +69,7 @@ async function checkCase(
   const graph = new Graph();
   const pixels = graph.input("pixels", normalised.shape);
   const values = namedValues(clipVision(graph.scope(CLIP_VISION_PREFIX), config, pixels), config);
-  const run = { graph, values, feeds: { pixels: normalised }, weights };
+  const run = { graph, values, feeds: { pixels: normalised }, weights: [weights] };
   const rows = await compareNamedValues(name, golden, run, TOLERANCE, ["resized", "pixel_values"]);
   const comparePixels = async (key: string, result: Tensor): Promise<ParityRow> =>
     compare(key, result, await golden.readTensor(key), "absolute", PIXEL_TOLERANCE);

@@ -1,20 +1,20 @@
 /** The denoiser against the published one: velocity of every case, and all intermediates the fixture holds. */
 import { join } from "node:path";
-import { Graph, type Value, concat, rearrange, reshape, slice } from "../../graph/index.ts";
+import { Graph, type Value, concat, rearrange, reshape } from "../../graph/index.ts";
 import { type WanDiTConfig } from "../../models/wan-dit/config.ts";
 import { type WanDiTResult, wanDiT } from "../../models/wan-dit/model.ts";
+import { type TokenGrid, ropeAngles } from "../../models/wan-dit/rope.ts";
 import { type Checkpoint, openSafetensors } from "../../runtime/safetensors.ts";
 import {
   type DitFeeds,
   declareCase,
   ditConfigSchema,
   modelSchema,
-  prepare,
   readCaseInputs,
-  readParams,
   wanDiTConfig,
 } from "./dit-fixture.ts";
-import { type ParityCheck, type ParityRow, compare, parityRow, readConfig } from "./rows.ts";
+import { type NamedRun, compareNamedValues } from "./named-values.ts";
+import { type ParityCheck, type ParityRow, difference, parityRow, readConfig } from "./rows.ts";
 
 const TOLERANCE = 2e-5;
 const ROPE_TOLERANCE = 1e-6;
@@ -44,41 +44,44 @@ async function checkCase(
   golden: Checkpoint,
 ): Promise<ParityRow[]> {
   const graph = new Graph();
-  const declared = declareCase(graph, config, feeds);
-  const values = namedValues(wanDiT(graph.scope(), config, declared));
-
-  const wanted = [...golden.tensors.keys()].filter((key) => key.startsWith(`${name}.`));
-  const known = wanted.filter((key) => values.has(key.slice(name.length + 1)));
-  for (const key of known) graph.output(key, values.get(key.slice(name.length + 1))!);
-
+  const result = wanDiT(graph.scope(), config, declareCase(graph, config, feeds));
   const weights = await openSafetensors(join(dir, "weights.safetensors"));
   const handConv =
-    config.hand === "conv" ? await openSafetensors(join(dir, "weights_handconv.safetensors")) : weights;
-  const params = await readParams(graph, (key) => (handConv.tensors.has(key) ? handConv : weights));
-  const engine = await prepare(graph, params);
-  const fed = Object.entries(feeds).filter(([key]) => graph.inputs.has(key));
-  const results = await engine.run(Object.fromEntries(fed));
-  await engine.release();
-
-  const rows: ParityRow[] = [];
-  for (const key of wanted) {
-    const result = results[key];
-    const measure = key.includes("rope.") ? "absolute" : "relative";
-    const tolerance = key.includes("rope.") ? ROPE_TOLERANCE : TOLERANCE;
-    rows.push(
-      result
-        ? compare(key, result, await golden.readTensor(key), measure, tolerance)
-        : parityRow(`${key} (unknown tensor)`, Infinity, tolerance),
-    );
+    config.hand === "conv" ? [await openSafetensors(join(dir, "weights_handconv.safetensors"))] : [];
+  const run: NamedRun = {
+    graph,
+    values: namedValues(result),
+    feeds: Object.fromEntries(Object.entries(feeds).filter(([input]) => graph.inputs.has(input))),
+    weights: [...handConv, weights],
+  };
+  const tables = ropeTables(config, result.embedded.grid);
+  const rows = await compareNamedValues(name, golden, run, TOLERANCE, [...tables.keys()]);
+  for (const [table, angles] of tables) {
+    const key = `${name}.${table}`;
+    if (!golden.tensors.has(key)) continue;
+    const expected = await golden.readTensor(key);
+    rows.push(parityRow(key, difference(angles, expected.data, "absolute"), ROPE_TOLERANCE));
   }
   return rows;
 }
 
+/** Cosines and sines of the positions, video tokens apart from reference tokens. */
+function ropeTables(config: WanDiTConfig, grid: TokenGrid): Map<string, Float64Array> {
+  const angles = ropeAngles(config, grid);
+  const numRef = angles.length / (grid[0] + 1);
+  const [video, ref] = [angles.subarray(0, -numRef), angles.subarray(-numRef)];
+  return new Map([
+    ["rope.cos", video.map(Math.cos)],
+    ["rope.sin", video.map(Math.sin)],
+    ["ref_rope.cos", ref.map(Math.cos)],
+    ["ref_rope.sin", ref.map(Math.sin)],
+  ]);
+}
+
 /** Everything inside the denoiser that a fixture may hold, by the fixture's names. */
-function namedValues({ velocity, embedded, rope, blocks, headTokens }: WanDiTResult): Map<string, Value> {
+function namedValues({ velocity, embedded, blocks, headTokens }: WanDiTResult): Map<string, Value> {
   const { video, ref, time, patches, context, grid } = embedded;
   const [F, H, W] = grid;
-  const numVideo = video.x.dim(1);
   const flat = (x: Value): Value => reshape(x, [x.dim(0), -1]);
   const asConv = (x: Value, frames: number): Value =>
     rearrange(x, "B (F H W) D -> B D F H W", { F: frames, H, W });
@@ -94,10 +97,6 @@ function namedValues({ velocity, embedded, rope, blocks, headTokens }: WanDiTRes
     ["t_mod", flat(video.time)],
     ["ref_t_mod", flat(ref.time)],
     ["context_full", concat([...(context.image ? [context.image] : []), context.text], 1)],
-    ["rope.cos", slice(rope.cos, 0, 0, numVideo)],
-    ["rope.sin", slice(rope.sin, 0, 0, numVideo)],
-    ["ref_rope.cos", slice(rope.cos, 0, numVideo)],
-    ["ref_rope.sin", slice(rope.sin, 0, numVideo)],
   ]);
   if (patches.hand) values.set("hand_patch_embed_conv", asConv(patches.hand, F));
   blocks.forEach((block, i) => {

@@ -1,6 +1,7 @@
 import { clipCheck } from "./clip.ts";
 import { ditKvShareCheck } from "./dit-kvshare.ts";
 import { ditCheck } from "./dit.ts";
+import { loraCheck } from "./lora.ts";
 import { metricsCheck } from "./metrics.ts";
 import { noiseCheck } from "./noise.ts";
 import { otsuCheck } from "./otsu.ts";
@@ -25,6 +26,7 @@ export const FIXTURE_KINDS: readonly FixtureKind[] = [
   { what: /otsu_threshold/, check: otsuCheck },
   { what: /WanModel.*plain forward/, check: ditCheck },
   { what: /^KV-share/, check: ditKvShareCheck },
+  { what: /^LoRA/, check: loraCheck },
   { what: /umT5/, check: umt5Check },
   { what: /CLIP/, check: clipCheck },
 ];

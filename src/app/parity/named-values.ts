@@ -11,8 +11,8 @@ export interface NamedRun {
   /** Values of the graph by the names that golden tensors have after the name of their case. */
   readonly values: ReadonlyMap<string, Value>;
   readonly feeds: Readonly<Record<string, Tensor>>;
-  /** Holds every parameter of the graph. */
-  readonly weights: Checkpoint;
+  /** Hold every parameter of the graph; the first file that has a key counts. */
+  readonly weights: readonly Checkpoint[];
 }
 
 /**
@@ -35,7 +35,8 @@ export async function compareNamedValues(
     const value = values.get(name);
     if (value) graph.output(name, value);
   }
-  const engine = await prepare(graph, await readParams(graph, () => weights));
+  const find = (key: string): Checkpoint => weights.find((file) => file.tensors.has(key)) ?? weights.at(-1)!;
+  const engine = await prepare(graph, await readParams(graph, find));
   const results = await engine.run(feeds);
   await engine.release();
 

@@ -76,7 +76,7 @@ async function checkCase(
   const mask = graph.input("mask", feeds.mask.shape, { dtype: "int64" });
   const values = namedValues(umt5Encoder(graph.scope(), config, ids, mask), mask);
 
-  return compareNamedValues(name, golden, { graph, values, feeds, weights }, TOLERANCE);
+  return compareNamedValues(name, golden, { graph, values, feeds, weights: [weights] }, TOLERANCE);
 }
 
 /** Everything inside the encoder that a fixture may hold, by the fixture's names. */

@@ -7,14 +7,13 @@ import { type BlockResult, ditBlock } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type Embedded, type WanDiTInputs, embed } from "./embed.ts";
 import { type KvHook, type KvSharing, kvHook } from "./kv-sharing.ts";
-import { type Rope, ropeConstants } from "./rope.ts";
+import { ropeConstants } from "./rope.ts";
 
 /** The velocity and what led to it. */
 export interface WanDiTResult {
   /** Noise minus data, [B, 16, f, h, w]. */
   readonly velocity: Value;
   readonly embedded: Embedded;
-  readonly rope: Rope;
   readonly blocks: readonly BlockResult[];
   /** [B, L, patch elements · 16] */
   readonly headTokens: Value;
@@ -47,7 +46,7 @@ export function wanDiT(
   const tokens = (blocks.at(-1) ?? embedded).video.x;
   const headTokens = head(s.in("head"), config, tokens, embedded.time.video);
   const velocity = unpatchify(headTokens, embedded.grid, config.patchSize);
-  return { velocity, embedded, rope, blocks, headTokens, sharing };
+  return { velocity, embedded, blocks, headTokens, sharing };
 }
 
 /** Video tokens [B, L, D] and their time embedding [G, D] -> patches of the velocity [B, L, patch elements · 16]. */
