@@ -1,0 +1,111 @@
+import { makeIdentity } from "../avatar/identity.ts";
+import { makeMotion, type World } from "../avatar/motion.ts";
+import { makeScene } from "../avatar/scene.ts";
+import { type Clip, renderClip, renderReference } from "../avatar/clip.ts";
+import { clipPixels } from "../diffusion/image-feature.ts";
+import { type VideoVae } from "../diffusion/latents.ts";
+import { type Image, imageFromBytes } from "../media/pixels.ts";
+import { renderSkeleton } from "../media/skeleton.ts";
+import { Random } from "../tensor/random.ts";
+import { type TrainingClip } from "./dataset.ts";
+
+export interface ClipRecipe {
+  /** Name of the series; clips of two series never show the same person, place or dance. */
+  readonly series: string;
+  readonly world: World;
+  /** Pixels, multiples of 16. */
+  readonly width: number;
+  readonly height: number;
+  /** 1 + 4k. */
+  readonly numFrames: number;
+  /** Frames at either end whose picture replaces skeleton and hand normals (phase 2); 0 elsewhere. */
+  readonly headFrames: number;
+  readonly tailFrames: number;
+}
+
+/** A rendered clip and a picture of the same person standing in the same place. */
+export interface RenderedClip {
+  readonly clip: Clip;
+  readonly reference: Image;
+}
+
+/** Clip number `index` of a series. */
+export function renderSeriesClip(recipe: ClipRecipe, index: number): RenderedClip {
+  const random = new Random(recipe.series).fork(index);
+  const seed = (): number => random.integer(2 ** 31);
+  const { world, width, height, numFrames } = recipe;
+  const identity = makeIdentity(seed(), world);
+  const scene = makeScene(seed(), world);
+  const motion = makeMotion(seed(), world);
+  const startS = random.uniform(0, 20);
+  const clip = renderClip({ identity, scene, motion, width, height, numFrames, startS });
+  const reference = renderReference({ identity, scene, width, height, stance: seed() }).image;
+  return { clip, reference };
+}
+
+/** Frames, skeletons and hand normals of a clip as pictures. */
+export function conditionFrames(clip: Clip): { frames: Image[]; skeletons: Image[]; handNormals: Image[] } {
+  const { width, height } = clip;
+  const size = 3 * width * height;
+  const cut = (video: Uint8Array): Image[] =>
+    clip.keypoints.map((_, f) => imageFromBytes(width, height, video.subarray(f * size, (f + 1) * size)));
+  return {
+    frames: cut(clip.frames),
+    skeletons: clip.keypoints.map((pose) => renderSkeleton(pose, width, height, { style: "scaled" })),
+    handNormals: cut(clip.handNormals),
+  };
+}
+
+/** Everything that makes latents, tokens and pixels of a rendered clip. */
+export interface ClipEncoders {
+  readonly vae: VideoVae;
+  /** Prompt -> token ids, padded to the model's text length. */
+  readonly tokenize: (prompt: string) => Int32Array;
+  /** Side of the image encoder's input. */
+  readonly imageSize: number;
+}
+
+/** Renders and encodes clip number `index`. */
+export async function makeTrainingClip(
+  recipe: ClipRecipe,
+  index: number,
+  { vae, tokenize, imageSize }: ClipEncoders,
+): Promise<TrainingClip> {
+  const { clip, reference } = renderSeriesClip(recipe, index);
+  const { frames, skeletons, handNormals } = conditionFrames(clip);
+  const keep = (condition: readonly Image[]): Image[] =>
+    condition.map((image, f) => (isKept(f, recipe) ? frames[f]! : image));
+  const encode = async (video: Image[]): Promise<Float32Array> => (await vae.encode(video)).data;
+  return {
+    video: await encode(frames),
+    pose: await encode(keep(skeletons)),
+    hand: await encode(keep(handNormals)),
+    reference: await encode([reference]),
+    person: latentCoverage(clip),
+    tokens: tokenize(clip.caption),
+    image: clipPixels(reference, imageSize).data,
+  };
+}
+
+function isKept(frame: number, { numFrames, headFrames, tailFrames }: ClipRecipe): boolean {
+  return frame < headFrames || frame >= numFrames - tailFrames;
+}
+
+const SPATIAL_STRIDE = 8;
+const TEMPORAL_STRIDE = 4;
+
+/** Largest coverage of the person over the pixels and frames of each latent cell, 0..255, [f, h, w]. */
+function latentCoverage({ mask, numFrames, width, height }: Clip): Uint8Array {
+  const [h, w] = [height / SPATIAL_STRIDE, width / SPATIAL_STRIDE];
+  const out = new Uint8Array((1 + (numFrames - 1) / TEMPORAL_STRIDE) * h * w);
+  for (let f = 0; f < numFrames; f++) {
+    const t = Math.ceil(f / TEMPORAL_STRIDE);
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const cell = (t * h + Math.floor(y / SPATIAL_STRIDE)) * w + Math.floor(x / SPATIAL_STRIDE);
+        out[cell] = Math.max(out[cell]!, mask[(f * height + y) * width + x]!);
+      }
+    }
+  }
+  return out;
+}
