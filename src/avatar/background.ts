@@ -86,7 +86,7 @@ function stageWall(x: number): Rgb {
 }
 
 function parkView(scene: Scene, x: number, y: number): Rgb {
-  if (Math.hypot(x - 1.1, y - 2.7) < 0.2) return [1, 0.96, 0.74];
+  if (Math.hypot(x - 0.75, y - 2.15) < 0.16) return [1, 0.96, 0.74];
   const hill = 1.05 + 0.16 * Math.sin(1.7 * x + scene.aside * 40) + 0.07 * Math.sin(4.1 * x);
   if (y < hill) return blend([0.36, 0.58, 0.36], [0.5, 0.7, 0.46], smoothstep(0, 1.1, y));
   return blend([0.86, 0.92, 0.95], [0.52, 0.74, 0.93], smoothstep(0.9, 3, y));

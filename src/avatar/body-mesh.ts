@@ -121,7 +121,10 @@ function addLeg(mesh: Mesh, identity: Identity, leg: Limb, detail: Detail): void
   const sides = detail.sides(12);
   const covered = bottom.kind === "trousers" ? 1.93 : bottom.kind === "shorts" ? 0.72 : 0;
   if (bottom.kind !== "trousers") {
-    mesh.addTube(limbRings(leg, { ...base, from: 0, to: 1.98, numRings: detail.rings(14) }), SKIN, { sides });
+    // the hips are under cloth whatever the length
+    mesh.addTube(limbRings(leg, { ...base, from: 0.4, to: 1.98, numRings: detail.rings(12) }), SKIN, {
+      sides,
+    });
   }
   if (covered > 0) {
     const grow = [0.006, 0.008 + bottom.flare * (covered > 1 ? 1 : 0.4)] as const;
@@ -181,7 +184,7 @@ function addSkirt(
     });
   }
   rings.push({ ...rings.at(-1)!, side: 0, front: 0, back: 0 });
-  mesh.addTube(rings, SKIRT, { sides: detail.sides(20) });
+  mesh.addTube(rings, SKIRT, { sides: detail.sides(20), power: 2.3 });
 }
 
 /** Rows [z from the ankle, half width, up, down], metres: heel to toes; the tube's axis is 55 mm below the ankle. */

@@ -1,29 +1,28 @@
-import type { Identity } from "./identity.ts";
+import type { Cloth, Identity } from "./identity.ts";
 import type { Scene } from "./scene.ts";
 
 const article = (words: string) => (/^[aeiou]/.test(words) ? `an ${words}` : `a ${words}`);
 
-function topWords({ top }: Identity): string {
-  const name = { none: "tank top", short: "T-shirt", long: "long-sleeved shirt" }[top.sleeves];
-  const second = top.second.name;
-  const pattern = {
-    plain: "",
-    stripes: ` with ${second} stripes`,
-    pinstripes: ` with ${second} pinstripes`,
-    checks: ` with ${second} checks`,
-    dots: ` with ${second} dots`,
-    band: ` with ${article(second)} band`,
-    disc: ` with ${article(second)} disc`,
-    split: ` with ${second} shoulders`,
-  }[top.pattern];
-  return `${article(`${top.colour.name} ${name}`)}${pattern}`;
+function patternWords({ pattern, second }: Cloth): string {
+  switch (pattern) {
+    case "plain":
+      return "";
+    case "band":
+    case "disc":
+      return ` with ${article(second.name)} ${pattern}`;
+    case "split":
+      return ` with ${second.name} shoulders`;
+    default:
+      return ` with ${second.name} ${pattern}`;
+  }
 }
 
-function clothesWords(identity: Identity): string {
-  const { bottom, top } = identity;
-  if (bottom.kind === "dress") return article(`${top.colour.name} dress`);
+function clothesWords({ top, bottom }: Identity): string {
+  const pattern = patternWords(top);
+  if (bottom.kind === "dress") return `${article(top.colour.name)} dress${pattern}`;
+  const name = { none: "tank top", short: "T-shirt", long: "long-sleeved shirt" }[top.sleeves];
   const lower = `${bottom.colour.name} ${bottom.kind}`;
-  return `${topWords(identity)} and ${bottom.kind === "skirt" ? article(lower) : lower}`;
+  return `${article(top.colour.name)} ${name}${pattern} and ${bottom.kind === "skirt" ? article(lower) : lower}`;
 }
 
 function hairWords({ hair: { style, colour } }: Identity): string {

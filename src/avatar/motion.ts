@@ -44,7 +44,7 @@ interface Tempo {
 }
 
 const TEMPO: { readonly [W in World]: Tempo } = {
-  easy: { moveS: [1.5, 2.2], stepS: [1.2, 1.7], maxYaw: 0.55, swing: 0.75 },
+  easy: { moveS: [1.15, 1.8], stepS: [1.1, 1.6], maxYaw: 0.55, swing: 0.75 },
   varied: { moveS: [0.75, 1.3], stepS: [0.7, 1.1], maxYaw: 1.2, swing: 1.15 },
 };
 
@@ -139,7 +139,7 @@ function footAt(random: Random, side: 1 | -1, reach: number, time: number): Foot
 
 /**
  * A dance. Poses are defined for every time (seconds, negative too) and have continuous velocity;
- * in the easy world arms take 1.5 to 2.2 s from one position to the next and the body stays
+ * in the easy world arms take 1.2 to 1.8 s from one position to the next and the body stays
  * within 35 degrees of the viewer. The same seed gives the same dance for every body.
  */
 export function makeMotion(seed: number, world: World = "easy"): Motion {

@@ -103,7 +103,7 @@ function makeThings(random: Random, count: number): Thing[] {
 
 const SPANS: { readonly [S in Shot]: readonly [low: number, high: number] } = {
   "full body": [-0.07, 1.14],
-  "knees up": [0.2, 1.14],
+  "knees up": [0.16, 1.15],
   "half body": [0.42, 1.12],
   "close-up": [0.64, 1.09],
 };
@@ -117,7 +117,7 @@ export function makeScene(seed: number, world: World = "easy"): Scene {
   );
   const shot = random.choice<Shot>(
     easy
-      ? ["full body", "full body", "knees up", "knees up", "half body"]
+      ? ["full body", "full body", "full body", "knees up", "knees up", "half body"]
       : ["full body", "full body", "full body", "knees up", "half body", "close-up"],
   );
   const [low, high] = SPANS[shot];

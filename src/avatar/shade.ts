@@ -56,6 +56,8 @@ export function shadePixels(
       let nx = wa * normal[a]! + wb * normal[b]! + wc * normal[c]!;
       let ny = wa * normal[a + 1]! + wb * normal[b + 1]! + wc * normal[c + 1]!;
       let nz = wa * normal[a + 2]! + wb * normal[b + 2]! + wc * normal[c + 2]!;
+      // between two corners of an outline the mean may look away, which nothing visible does
+      if (nz < 0) nz = 0;
       const norm = 1 / Math.sqrt(nx * nx + ny * ny + nz * nz + 1e-12);
       nx *= norm;
       ny *= norm;
@@ -68,11 +70,10 @@ export function shadePixels(
         wa * rest[a + 2]! + wb * rest[b + 2]! + wc * rest[c + 2]!,
         rgb,
       );
-      const facing = nz > 0 ? nz : 0;
       const key = nx * lx + ny * ly + nz * lz;
       const wrapped = key > -0.35 ? (key + 0.35) / 1.35 : 0;
-      const grazing = 1 - facing;
-      const edge = 0.7 + 0.3 * facing;
+      const grazing = 1 - nz;
+      const edge = 0.7 + 0.3 * nz;
       const diffuse = (light.ambient * (0.88 + 0.16 * ny) + light.key * wrapped) * edge;
       const behind = -nx * lx + 0.4 * ny;
       const rim = behind > 0 ? light.rim * behind * grazing * grazing : 0;
