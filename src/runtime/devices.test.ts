@@ -25,7 +25,7 @@ describe("probeDevice", () => {
     const foreign = all.find((device) => !listDevices().includes(device))!;
     const report = await probeDevice(foreign);
     expect(report).toMatchObject({ device: foreign, usable: false });
-    expect(!report.usable && report.reason).toMatch(/^cannot prepare the test: .*backend/);
+    expect(!report.usable && report.reason).toMatch(/^cannot prepare the matrix product: .*backend/);
   });
 });
 

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
+import type { Worker } from "node:worker_threads";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Graph, add, matmul, serialize } from "../graph/index.ts";
 import { float32, tensor, zeros } from "../tensor/tensor.ts";
@@ -123,7 +124,7 @@ describe("Session", () => {
   });
 
   it("leaves the event loop free during a run", async () => {
-    const session = await Session.create(chain(300), { lane, inputs: { w: zeros([512, 512]) } });
+    const session = await Session.create(chain(100), { lane, inputs: { w: zeros([512, 512]) } });
     let ticks = 0;
     const timer = setInterval(() => ticks++, 5);
     const begin = performance.now();
@@ -136,7 +137,7 @@ describe("Session", () => {
   });
 
   it("cancels runs that wait at once, and drops the result of one that has begun", async () => {
-    const session = await Session.create(chain(200), { lane, inputs: { w: zeros([512, 512]) } });
+    const session = await Session.create(chain(50), { lane, inputs: { w: zeros([512, 512]) } });
     const controller = new AbortController();
     const feeds = { x: zeros([512, 512]) };
     const settled = Promise.allSettled([
@@ -169,6 +170,16 @@ describe("Lane", () => {
     await lane.close();
   });
 
+  it("reports a thread that has ended", async () => {
+    const lane = new Lane();
+    const session = await Session.create(product(), { lane, inputs: { w: identity } });
+    const run = session.run({ x });
+    await (Reflect.get(lane, "worker") as Worker).terminate();
+    await expect(run).rejects.toThrow("an engine thread ended with exit code 1");
+    await expect(session.run({ x })).rejects.toThrow("an engine thread ended with exit code 1");
+    await lane.close();
+  });
+
   it("spreads the runs of a pool over its lanes", async () => {
     const lanes = [new Lane(), new Lane()];
     const pool = await SessionPool.create(product(), lanes, { inputs: { w: identity } });
@@ -190,11 +201,11 @@ describe("the end of the process", () => {
     const { Session } = await import(${url("./session.ts")});
     const g = new Graph();
     let x = g.input("x", [512, 512]);
-    for (let i = 0; i < 300; i++) x = matmul(x, g.param("w", [512, 512]));
+    for (let i = 0; i < 100; i++) x = matmul(x, g.param("w", [512, 512]));
     g.output("y", x);
     const s = await Session.create(serialize(g), { inputs: { w: zeros([512, 512]) } });
     const run = s.run({ x: zeros([512, 512]) });
-    const soon = (act) => setTimeout(act, 50);
+    const soon = (act) => setTimeout(act, 20);
   `;
 
   async function end(script: string): Promise<{ code: number | null; errors: string }> {
