@@ -1,0 +1,153 @@
+import { once } from "node:events";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname, join, basename, resolve } from "node:path";
+import { invariant } from "../tensor/errors.ts";
+import { explainWriteFailure, syncFile, temporaryPath } from "./atomic-file.ts";
+import { startFfmpeg, type FfmpegProcess } from "./ffmpeg-process.ts";
+import { inputOptions, probeFile, type ProbedFile } from "./ffprobe.ts";
+import { frameRateFraction } from "./frame-rate.ts";
+import {
+  checkEncodeOptions,
+  checkFrame,
+  MP4_AUDIO_CODECS,
+  noFramesWritten,
+  RGB_TO_BT709,
+  X264_OPTIONS,
+  type AudioOutcome,
+  type EncodeOptions,
+  type VideoEncoder,
+} from "./video-backend.ts";
+
+/** Opens a file to encode into; see `VideoEncoder`. Throws UserError for options or a place that will not do. */
+export async function openFfmpegEncoder(path: string, options: EncodeOptions): Promise<VideoEncoder> {
+  checkEncodeOptions(path, options);
+  const sound = options.audioFrom && (await probeFile(options.audioFrom.path));
+  const audio = audioOutcome(sound);
+  const temporary = temporaryPath(path);
+  const silent = join(dirname(path), `.partial-silent-${basename(path)}`);
+  const encoded = audio === "copied" ? silent : temporary;
+  let ffmpeg: FfmpegProcess | undefined;
+  let isOpen = true;
+  let numFrames = 0;
+
+  async function abort(): Promise<void> {
+    if (!isOpen) return;
+    isOpen = false;
+    ffmpeg?.kill();
+    await ffmpeg?.ended.catch(() => {});
+    await Promise.all([temporary, silent].map((file) => rm(file, { force: true })));
+  }
+  /** Any failure ends the file. */
+  async function guard<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      await abort();
+      throw explainWriteFailure(error, path);
+    }
+  }
+
+  const running = await guard(async () => {
+    await mkdir(dirname(resolve(path)), { recursive: true });
+    ffmpeg = startFfmpeg("ffmpeg", encodeArguments(encoded, options));
+    return ffmpeg;
+  });
+
+  return {
+    write: (image) =>
+      guard(async () => {
+        invariant(isOpen, "the encoder is open");
+        checkFrame(image, options);
+        const { stdin } = running;
+        if (stdin.destroyed) throw await failure(running);
+        // The process may end while its pipe is full.
+        if (!stdin.write(image.data)) await Promise.race([once(stdin, "drain"), running.ended]);
+        numFrames += 1;
+      }),
+    close: () =>
+      guard(async () => {
+        invariant(isOpen, "the encoder is open");
+        if (numFrames === 0) throw noFramesWritten(path);
+        running.stdin.end();
+        if ((await running.ended) !== 0) throw await failure(running);
+        if (audio === "copied" && options.audioFrom && sound) {
+          const { num, den } = frameRateFraction(options.fps);
+          await addAudio(silent, options.audioFrom, sound, (numFrames * den) / num, temporary);
+          await rm(silent, { force: true });
+        }
+        isOpen = false;
+        await syncFile(temporary);
+        await rename(temporary, path);
+        return { numFrames, audio };
+      }),
+    abort,
+  };
+}
+
+function audioOutcome(sound: ProbedFile | undefined): AudioOutcome {
+  if (sound?.audioCodec === undefined) return "none";
+  return MP4_AUDIO_CODECS.includes(sound.audioCodec) ? "copied" : "unsupported";
+}
+
+const MP4_OUTPUT = [
+  "-map_metadata",
+  "-1",
+  "-fflags",
+  "+bitexact",
+  "-movflags",
+  "+faststart",
+  "-f",
+  "mp4",
+  "-y",
+];
+
+function encodeArguments(target: string, { width, height, fps, crf = 18 }: EncodeOptions): string[] {
+  const { num, den } = frameRateFraction(fps);
+  const { preset, profile, threads } = X264_OPTIONS;
+  return [
+    ...["-nostats", "-v", "error"],
+    ...["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", `${width}x${height}`],
+    ...["-framerate", `${num}/${den}`, "-i", "pipe:0", "-vf", RGB_TO_BT709],
+    ...[
+      "-c:v",
+      "libx264",
+      "-preset",
+      preset,
+      "-profile:v",
+      profile,
+      "-threads",
+      String(threads),
+      "-crf",
+      String(crf),
+    ],
+    ...["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"],
+    ...["-chroma_sample_location", "left", "-flags:v", "+bitexact", ...MP4_OUTPUT, `file:${resolve(target)}`],
+  ];
+}
+
+/** Puts the pictures of one file and the sound of another together, both as they are. */
+async function addAudio(
+  silent: string,
+  { path, startS = 0 }: { path: string; startS?: number },
+  { videoStartS, fileStartS }: ProbedFile,
+  durationS: number,
+  target: string,
+): Promise<void> {
+  const skipS = startS + videoStartS - fileStartS;
+  const ffmpeg = startFfmpeg("ffmpeg", [
+    ...["-nostdin", "-nostats", "-v", "error", ...inputOptions(silent)],
+    ...[...(skipS > 0 ? ["-ss", String(skipS)] : []), ...inputOptions(path)],
+    ...["-map", "0:v:0", "-map", "1:a:0", "-c", "copy", "-t", String(durationS)],
+    ...[...MP4_OUTPUT, `file:${resolve(target)}`],
+  ]);
+  ffmpeg.stdout.resume();
+  if ((await ffmpeg.ended) !== 0) throw await failure(ffmpeg);
+}
+
+/** What a failed run said last. */
+async function failure({ messages, ended }: FfmpegProcess): Promise<Error> {
+  await ended;
+  const lines: string[] = [];
+  for await (const line of messages) lines.push(line);
+  return new Error(`ffmpeg failed: ${lines.join("; ") || "no reason given"}`);
+}

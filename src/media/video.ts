@@ -1,0 +1,70 @@
+import { UserError } from "../tensor/errors.ts";
+import type {
+  DecodeOptions,
+  EncodeOptions,
+  VideoBackend,
+  VideoEncoder,
+  VideoFrame,
+  VideoInfo,
+} from "./video-backend.ts";
+
+export type {
+  AudioOutcome,
+  DecodeOptions,
+  EncodeOptions,
+  VideoBackend,
+  VideoEncoder,
+  VideoFrame,
+  VideoInfo,
+} from "./video-backend.ts";
+
+/**
+ * The implementation that this machine offers: the bindings, or `ffmpeg` on PATH where npm has no binary for the
+ * platform. Throws UserError when there is neither.
+ */
+export async function videoBackend(): Promise<VideoBackend> {
+  chosen ??= choose();
+  return chosen;
+}
+
+/**
+ * Reads a video through without decoding. Throws UserError for a file that is missing, empty, truncated, no video,
+ * without frames, or of absurd size.
+ */
+export async function probeVideo(path: string, signal?: AbortSignal): Promise<VideoInfo> {
+  return (await videoBackend()).probe(path, signal);
+}
+
+/**
+ * Upright RGB frames with square pixels, one at a time: memory does not grow with length. See `DecodeOptions` for
+ * resampling by time. Throws UserError as `probeVideo` does, for a truncated file at its end at the latest.
+ */
+export async function* decodeVideo(
+  path: string,
+  options: DecodeOptions = {},
+): AsyncGenerator<VideoFrame, void, undefined> {
+  yield* (await videoBackend()).decode(path, options);
+}
+
+/** Opens an MP4 to write frames into; see `VideoEncoder`. Throws UserError for odd sizes and places not writable. */
+export async function openVideoEncoder(path: string, options: EncodeOptions): Promise<VideoEncoder> {
+  return (await videoBackend()).openEncoder(path, options);
+}
+
+let chosen: Promise<VideoBackend> | undefined;
+
+async function choose(): Promise<VideoBackend> {
+  try {
+    return (await import("./video-node-av.ts")).nodeAvBackend;
+  } catch (cause) {
+    const [{ hasFfmpeg }, { ffmpegBackend }] = await Promise.all([
+      import("./ffmpeg-process.ts"),
+      import("./video-ffmpeg.ts"),
+    ]);
+    if (await hasFfmpeg()) return ffmpegBackend;
+    throw new UserError(
+      "no way to read videos: node-av has no binary for this platform and ffmpeg is not on PATH; install FFmpeg 5.1 or newer",
+      { cause },
+    );
+  }
+}
