@@ -61,7 +61,7 @@ export function facePaint({ skin, face, hair, subject }: Identity, radius: numbe
       if (Math.abs(line) < 0.02) return put(out, shade(face.lips, 0.45));
       if (line > 0 ? line < 0.09 * full : line > -0.13 * full) return put(out, face.lips);
     }
-    if (face.beard && v < -0.3 && !(Math.abs(u) < 0.5 && v > -0.36)) return put(out, beard);
+    if (face.beard && v < -0.41 + 0.5 * u * u) return put(out, beard);
     // nostrils, then the shadow of the nose
     if (Math.hypot(Math.abs(u) - 0.075, (v + 0.33) * 1.3) < 0.042) return put(out, skin, 0.5);
     const cheek = 1 - smoothstep(0.1, 0.3, Math.hypot(Math.abs(u) - 0.47, v + 0.26));

@@ -1,11 +1,11 @@
 import type { Detail } from "./body-mesh.ts";
-import { EAR_Y, NOSE_Y } from "./face-paint.ts";
+import { EAR_Y } from "./face-paint.ts";
 import type { HairStyle, Identity } from "./identity.ts";
 import type { Skeleton } from "./kinematics.ts";
 import { partIndex } from "./material.ts";
 import type { Mesh, Ring } from "./mesh.ts";
 import { type Profile, sampleProfile } from "./profile.ts";
-import { blendAxes, type Frame, mix, moved, point, smoothstep, turned } from "./vector.ts";
+import { blendAxes, type Frame, mix, moved, point, smoothstep } from "./vector.ts";
 
 const [HEAD, NOSE, SKIN, HAIR, HAIR_TIE] = (["head", "nose", "skin", "hair", "hairTie"] as const).map(
   partIndex,
@@ -76,14 +76,16 @@ function addHair(mesh: Mesh, skeleton: Skeleton, cut: Cut, detail: Detail): void
     const grown = (value: number) =>
       (value + cut.thick * crown + cut.fall * low * 0.5) * tip * closed * radius;
     const follow = smoothstep(0.8, 2.4, y);
-    const at = (frame: Frame) => point(frame, 0, -y * radius, -0.16 * low * radius);
+    // below the chin it hangs behind the shoulders and beside the neck only
+    const behind = smoothstep(0.75, 1.25, y);
+    const at = (frame: Frame) => point(frame, 0, -y * radius, -(0.16 * low + 0.2 * behind) * radius);
     const axes = blendAxes(head, chest, follow);
     rings.push({
       centre: mix(at(head), at(hanging), follow),
       a: axes.x,
       b: axes.z,
       side: grown(skull[0]!),
-      front: grown(skull[1]!) * (1 - 0.25 * low),
+      front: grown(skull[1]!) * (1 - 0.25 * low) * (1 - 0.72 * behind),
       back: grown(skull[2]!) * (1 - 0.35 * low),
       v: -y * radius,
     });
@@ -145,6 +147,38 @@ function addBall(
   mesh.addEllipsoid(frame, [size[0] * radius, size[1] * radius, size[2] * radius], part, sides);
 }
 
+/** The nose in head radii: rows [downwards, half width, front], from an axis inside the face. */
+const NOSE_PROFILE: Profile = [
+  [-0.1, 0.11, 0.11],
+  [0.02, 0.14, 0.15],
+  [0.14, 0.17, 0.23],
+  [0.22, 0.2, 0.29],
+  [0.28, 0.19, 0.27],
+  [0.33, 0.12, 0.17],
+  [0.36, 0.03, 0.06],
+];
+const NOSE_AXIS = 0.78;
+
+/** Wide and shallow, so that its sides run out into the cheeks. */
+function addNose(mesh: Mesh, size: number, { head, headRadius }: Skeleton, detail: Detail): void {
+  const rings: Ring[] = [];
+  const numRings = detail.rings(9);
+  for (let r = 0; r < numRings; r++) {
+    const y = -0.1 + (0.46 * r) / (numRings - 1);
+    const [side, front] = sampleProfile(NOSE_PROFILE, y);
+    rings.push({
+      centre: point(head, 0, -y * headRadius, NOSE_AXIS * headRadius),
+      a: head.x,
+      b: head.z,
+      side: side! * size * headRadius,
+      front: front! * headRadius,
+      back: 0.05 * headRadius,
+      v: y,
+    });
+  }
+  mesh.addTube(rings, NOSE, { sides: detail.sides(12) });
+}
+
 /** Head, nose, ears and hair. */
 export function addHead(mesh: Mesh, identity: Identity, skeleton: Skeleton, detail: Detail): void {
   const { head, headRadius: radius } = skeleton;
@@ -164,18 +198,8 @@ export function addHead(mesh: Mesh, identity: Identity, skeleton: Skeleton, deta
     });
   }
   mesh.addTube(rings, HEAD, { sides: detail.sides(22), power: 2.15 });
-  const nose = identity.face.noseSize;
+  addNose(mesh, identity.face.noseSize, skeleton, detail);
   const small = detail.sides(8);
-  addBall(
-    mesh,
-    NOSE,
-    turned(head, { pitch: -0.25 }),
-    radius,
-    [0, -0.06, 0.89],
-    [0.085 * nose, 0.24, 0.13],
-    small,
-  );
-  addBall(mesh, NOSE, head, radius, [0, NOSE_Y, 0.96], [0.13 * nose, 0.105 * nose, 0.13 * nose], small);
   for (const side of [1, -1]) {
     addBall(mesh, SKIN, head, radius, [side * 0.88, EAR_Y, -0.02], [0.1, 0.24, 0.16], small);
   }

@@ -55,7 +55,7 @@ export function makeMaterials(identity: Identity, headRadius: number): Material[
     hand: { paint: plain(blend(skin, [skin[0], skin[1] * 0.88, skin[2] * 0.86], 0.5)), gloss: 0.1 },
     neck: { paint: plain(shade(skin, 0.92)), gloss: 0.05 },
     head: { paint: facePaint(identity, headRadius), gloss: 0.12 },
-    nose: { paint: plain(blend(skin, [skin[0], skin[1] * 0.85, skin[2] * 0.82], 0.5)), gloss: 0.2 },
+    nose: { paint: plain(blend(skin, [skin[0], skin[1] * 0.9, skin[2] * 0.88], 0.5)), gloss: 0.12 },
     hair: { paint: hairPaint(hair.colour.rgb, headRadius), gloss: 0.3 },
     hairTie: { paint: plain(top.colour.rgb), gloss: 0.1 },
     trunk: { paint: topPaint(top, skin), gloss: 0.03 },

@@ -74,7 +74,7 @@ export function shadePixels(
       const wrapped = key > -0.35 ? (key + 0.35) / 1.35 : 0;
       const grazing = 1 - nz;
       const edge = 0.7 + 0.3 * nz;
-      const diffuse = (light.ambient * (0.88 + 0.16 * ny) + light.key * wrapped) * edge;
+      const diffuse = (light.ambient * (0.92 + 0.1 * ny) + light.key * wrapped) * edge;
       const behind = -nx * lx + 0.4 * ny;
       const rim = behind > 0 ? light.rim * behind * grazing * grazing : 0;
       let shine = nx * hx + ny * hy + nz * hz;
