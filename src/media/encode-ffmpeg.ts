@@ -89,40 +89,17 @@ function audioOutcome(sound: ProbedFile | undefined): AudioOutcome {
   return MP4_AUDIO_CODECS.includes(sound.audioCodec) ? "copied" : "unsupported";
 }
 
-const MP4_OUTPUT = [
-  "-map_metadata",
-  "-1",
-  "-fflags",
-  "+bitexact",
-  "-movflags",
-  "+faststart",
-  "-f",
-  "mp4",
-  "-y",
-];
+const MP4_OUTPUT = "-map_metadata -1 -fflags +bitexact -movflags +faststart -f mp4 -y";
 
 function encodeArguments(target: string, { width, height, fps, crf = 18 }: EncodeOptions): string[] {
   const { num, den } = frameRateFraction(fps);
   const { preset, profile, threads } = X264_OPTIONS;
-  return [
-    ...["-nostats", "-v", "error"],
-    ...["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", `${width}x${height}`],
-    ...["-framerate", `${num}/${den}`, "-i", "pipe:0", "-vf", RGB_TO_BT709],
-    ...[
-      "-c:v",
-      "libx264",
-      "-preset",
-      preset,
-      "-profile:v",
-      profile,
-      "-threads",
-      String(threads),
-      "-crf",
-      String(crf),
-    ],
-    ...["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"],
-    ...["-chroma_sample_location", "left", "-flags:v", "+bitexact", ...MP4_OUTPUT, `file:${resolve(target)}`],
-  ];
+  const source = `-f rawvideo -pixel_format rgb24 -video_size ${width}x${height} -framerate ${num}/${den} -i pipe:0`;
+  const codec = `-c:v libx264 -preset ${preset} -profile:v ${profile} -threads ${threads} -crf ${crf} -flags:v +bitexact`;
+  const color =
+    "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -chroma_sample_location left";
+  const all = `-nostats -v error ${source} -vf ${RGB_TO_BT709} ${codec} ${color} ${MP4_OUTPUT}`;
+  return [...all.split(" "), `file:${resolve(target)}`];
 }
 
 /** Puts the pictures of one file and the sound of another together, both as they are. */
@@ -134,11 +111,16 @@ async function addAudio(
   target: string,
 ): Promise<void> {
   const skipS = startS + videoStartS - fileStartS;
+  const seek = skipS > 0 ? ["-ss", String(skipS)] : [];
+  const output = `-map 0:v:0 -map 1:a:0 -c copy -t ${durationS} ${MP4_OUTPUT}`.split(" ");
+  const inputs = [...inputOptions(silent), ...seek, ...inputOptions(path)];
   const ffmpeg = startFfmpeg("ffmpeg", [
-    ...["-nostdin", "-nostats", "-v", "error", ...inputOptions(silent)],
-    ...[...(skipS > 0 ? ["-ss", String(skipS)] : []), ...inputOptions(path)],
-    ...["-map", "0:v:0", "-map", "1:a:0", "-c", "copy", "-t", String(durationS)],
-    ...[...MP4_OUTPUT, `file:${resolve(target)}`],
+    "-nostdin",
+    "-v",
+    "error",
+    ...inputs,
+    ...output,
+    `file:${resolve(target)}`,
   ]);
   ffmpeg.stdout.resume();
   if ((await ffmpeg.ended) !== 0) throw await failure(ffmpeg);

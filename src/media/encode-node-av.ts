@@ -51,18 +51,18 @@ export async function openNodeAvEncoder(path: string, options: EncodeOptions): P
     await mkdir(dirname(resolve(path)), { recursive: true });
     check(format.allocOutputContext2(null, "mp4", `file:${resolve(temporary)}`), `opening ${temporary}`);
     format.setFlags(AVFMT_FLAG_BITEXACT);
-    const encoder = await openH264Encoder(options);
-    h264 = encoder;
-    const video = format.newStream(null);
-    check(video.codecpar.fromContext(encoder.context), "describing the video stream");
-    video.timeBase = encoder.context.timeBase;
-    video.avgFrameRate = encoder.context.framerate;
+    const opened = await openH264Encoder(options);
+    h264 = opened;
+    const stream = format.newStream(null);
+    check(stream.codecpar.fromContext(opened.context), "describing the video stream");
+    stream.timeBase = opened.context.timeBase;
+    stream.avgFrameRate = opened.context.framerate;
     audio?.addTo(format);
     check(await format.openOutput(), `opening ${temporary}`);
     const settings = Dictionary.fromObject({ movflags: "+faststart" });
     check(await format.writeHeader(settings), "writing the header");
     settings.free();
-    return { encoder, video };
+    return { encoder: opened, video: stream };
   });
 
   /** Sound goes in just before the pictures it accompanies, so that players find both near each other. */

@@ -16,11 +16,14 @@ import {
 import { orientationOf, type Orientation } from "./video-orientation.ts";
 
 /** Options before a file to read: local files only, known containers only. */
-export const inputOptions = (path: string): string[] => [
-  ...["-protocol_whitelist", "file"],
-  ...["-format_whitelist", CONTAINER_FORMATS],
-  ...["-i", `file:${resolve(path)}`],
-];
+export function inputOptions(path: string): string[] {
+  return [
+    ..."-protocol_whitelist file -format_whitelist".split(" "),
+    CONTAINER_FORMATS,
+    "-i",
+    `file:${resolve(path)}`,
+  ];
+}
 
 /** What reading a file through with ffprobe tells. */
 export interface ProbedFile {
@@ -77,7 +80,9 @@ export async function probeFile(path: string, signal?: AbortSignal): Promise<Pro
   if (span.numFrames === 0) throw noFrames(path);
   const { width, height, rotation } = orientation;
   const info: VideoInfo = {
-    ...{ width, height, rotation },
+    width,
+    height,
+    rotation,
     ...span.result(rate.num > 0 && rate.den > 0 ? rate.num / rate.den : 0, video.duration),
     hasAudio: audioCodec !== undefined,
     codec: video.codec_name,

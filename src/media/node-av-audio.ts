@@ -1,5 +1,6 @@
 import { AV_NOPTS_VALUE, AVDISCARD_ALL, AVERROR_EOF, AVMEDIA_TYPE_AUDIO } from "node-av/constants";
 import { avGetCodecName, Packet, type FormatContext, type Stream } from "node-av/lib";
+import { invariant } from "../tensor/errors.ts";
 import { check } from "./node-av-filter.ts";
 import { openSource, type Source } from "./node-av-source.ts";
 import { MP4_AUDIO_CODECS, type AudioOutcome, type EncodeOptions } from "./video-backend.ts";
@@ -70,7 +71,8 @@ function audioCopy({ format, stream: video }: Source, audio: Stream, startS: num
       output = { format: target, stream };
     },
     async copyUntil(untilS) {
-      while (output && !isOver) {
+      invariant(output, "the sound has a place in the new file");
+      while (!isOver) {
         if (!isHolding) await advance();
         if (!isHolding || Number(packet.pts - origin) * timeBase >= untilS) return;
         packet.pts -= origin;

@@ -44,12 +44,10 @@ async function* decodeFrom(
 ): AsyncGenerator<TimedContent<Image>, void, undefined> {
   const { width, height, filters } = orientation;
   const seek = startS > 0 ? ["-noaccurate_seek", "-ss", String(startS + videoStartS - fileStartS)] : [];
-  const ffmpeg = startFfmpeg("ffmpeg", [
-    ...["-nostdin", "-nostats", "-v", "level+info"],
-    ...["-noautorotate", "-copyts", ...seek, ...inputOptions(path)],
-    ...["-map", `0:${streamIndex}`, "-vf", `showinfo,${filters}`],
-    ...["-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
-  ]);
+  const source = ["-noautorotate", "-copyts", ...seek, ...inputOptions(path)];
+  const output =
+    `-map 0:${streamIndex} -vf showinfo,${filters} -fps_mode passthrough -f rawvideo pipe:1`.split(" ");
+  const ffmpeg = startFfmpeg("ffmpeg", ["-nostdin", "-nostats", "-v", "level+info", ...source, ...output]);
   let numFrames = 0;
   const checkFault = (line: string) => {
     // Recordings may begin in the middle of a group of pictures: faults before the first frame are forgiven.
