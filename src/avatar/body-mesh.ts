@@ -1,7 +1,7 @@
 import type { BodyShape, Identity } from "./identity.ts";
 import { CHEST, type Limb, NECK, type Skeleton } from "./kinematics.ts";
 import { limbRings, type LimbShape } from "./limb-mesh.ts";
-import { partIndex } from "./material.ts";
+import { PART } from "./material.ts";
 import type { Mesh, Ring } from "./mesh.ts";
 import { type Profile, sampleProfile } from "./profile.ts";
 import { addScaled, blendAxes, type Frame, mix, moved, point, smoothstep, sub, type Vec3 } from "./vector.ts";
@@ -11,10 +11,6 @@ export interface Detail {
   readonly sides: (base: number) => number;
   readonly rings: (base: number) => number;
 }
-
-const [SKIN, NECK_PART, TRUNK, SLEEVE, SEAT, LEG, SKIRT, SHOE] = (
-  ["skin", "neck", "trunk", "sleeve", "seat", "leg", "skirt", "shoe"] as const
-).map(partIndex) as [number, number, number, number, number, number, number, number];
 
 /** Rows [height above the hip joints, half width, front, back], for a body of height 1. */
 function trunkProfile(body: BodyShape): Profile {
@@ -104,13 +100,15 @@ function addArm(mesh: Mesh, identity: Identity, arm: Limb, handTurn: number, det
   const size = body.height * body.limbs;
   const base = { profile: ARM_PROFILE, size, turn: handTurn, startCap: "round", endCap: "flat" } as const;
   const sides = detail.sides(11);
-  mesh.addTube(limbRings(arm, { ...base, from: 0, to: 1.98, numRings: detail.rings(14) }), SKIN, { sides });
+  mesh.addTube(limbRings(arm, { ...base, from: 0, to: 1.98, numRings: detail.rings(14) }), PART.skin, {
+    sides,
+  });
   if (top.sleeves === "none") return;
   const sleeve: LimbShape =
     top.sleeves === "short"
       ? { ...base, from: 0, to: 0.62, numRings: detail.rings(6), grow: [0.007, 0.017] }
       : { ...base, from: 0, to: 1.9, numRings: detail.rings(14), grow: [0.008, 0.01] };
-  mesh.addTube(limbRings(arm, sleeve), SLEEVE, { sides });
+  mesh.addTube(limbRings(arm, sleeve), PART.sleeve, { sides });
 }
 
 const legSizeOf = (body: BodyShape) => body.height * (0.35 * body.limbs + 0.65 * body.hips);
@@ -123,14 +121,14 @@ function addLeg(mesh: Mesh, identity: Identity, leg: Limb, detail: Detail): void
   const covered = bottom.kind === "trousers" ? 1.93 : bottom.kind === "shorts" ? 0.72 : 0;
   if (bottom.kind !== "trousers") {
     // the hips are under cloth whatever the length
-    mesh.addTube(limbRings(leg, { ...base, from: 0.4, to: 1.98, numRings: detail.rings(12) }), SKIN, {
+    mesh.addTube(limbRings(leg, { ...base, from: 0.4, to: 1.98, numRings: detail.rings(12) }), PART.skin, {
       sides,
     });
   }
   if (covered > 0) {
     const grow = [0.006, 0.008 + bottom.flare * (covered > 1 ? 1 : 0.4)] as const;
     const numRings = detail.rings(covered > 1 ? 14 : 7);
-    mesh.addTube(limbRings(leg, { ...base, from: 0, to: covered, numRings, grow }), LEG, { sides });
+    mesh.addTube(limbRings(leg, { ...base, from: 0, to: covered, numRings, grow }), PART.leg, { sides });
   }
 }
 
@@ -185,7 +183,7 @@ function addSkirt(
     });
   }
   rings.push({ ...rings.at(-1)!, side: 0, front: 0, back: 0 });
-  mesh.addTube(rings, SKIRT, { sides: detail.sides(20), power: 2.3 });
+  mesh.addTube(rings, PART.skirt, { sides: detail.sides(20), power: 2.3 });
 }
 
 /** Rows [z from the ankle, half width, up, down], metres: heel to toes; the tube's axis is 55 mm below the ankle. */
@@ -220,7 +218,7 @@ function addShoe(mesh: Mesh, h: number, foot: Frame, detail: Detail): void {
       v: z,
     });
   }
-  mesh.addTube(rings, SHOE, { sides: detail.sides(10), power: 2.4 });
+  mesh.addTube(rings, PART.shoe, { sides: detail.sides(10), power: 2.4 });
 }
 
 /** Everything below the head but the hands. */
@@ -259,7 +257,7 @@ export function addBody(
       neckRing(1, n * 1.5),
       neckRing(1, 0),
     ],
-    NECK_PART,
+    PART.neck,
     { sides: detail.sides(12) },
   );
   // a loose top hangs over the seat and the tops of the legs
@@ -271,12 +269,12 @@ export function addBody(
     grow: top.tucked ? 0.008 : 0.012,
     flare: top.tucked ? 0 : 0.016,
   };
-  mesh.addTube(trunkRings(skeleton, h, profile, trunk), TRUNK, { sides, power: 2.3 });
+  mesh.addTube(trunkRings(skeleton, h, profile, trunk), PART.trunk, { sides, power: 2.3 });
   if (bottom.kind === "skirt" || bottom.kind === "dress") {
     addSkirt(mesh, identity, skeleton, profile, detail);
   } else {
     const seat = { top: top.tucked ? 0.1 : 0.02, bottom: -0.115, numRings: detail.rings(9), grow: 0.009 };
-    mesh.addTube(trunkRings(skeleton, h, profile, seat), SEAT, { sides, power: 2.3 });
+    mesh.addTube(trunkRings(skeleton, h, profile, seat), PART.seat, { sides, power: 2.3 });
   }
   addLeg(mesh, identity, skeleton.leftLeg, detail);
   addLeg(mesh, identity, skeleton.rightLeg, detail);

@@ -1,6 +1,6 @@
 import type { Image } from "../media/pixels.ts";
 import type { PoseKeypoints } from "../media/pose-keypoints.ts";
-import { UserError } from "../tensor/errors.ts";
+import { invariant, UserError } from "../tensor/errors.ts";
 import { paintBackground } from "./background.ts";
 import { describeClip } from "./caption.ts";
 import { buildFigure, detailFor } from "./figure.ts";
@@ -234,6 +234,7 @@ export interface ReferenceRequest {
 
 /** One picture of a person standing and facing the viewer in a scene, as a reference image shows them. */
 export function renderReference({ stance = 0, ...request }: ReferenceRequest): ClipFrame {
-  const frames = renderFrames({ ...request, motion: makeStanding(stance), numFrames: 1 });
-  return frames.next().value as ClipFrame;
+  const [frame] = renderFrames({ ...request, motion: makeStanding(stance), numFrames: 1 });
+  invariant(frame, "one frame was asked for");
+  return frame;
 }

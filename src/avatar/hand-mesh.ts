@@ -1,6 +1,6 @@
 import type { Detail } from "./body-mesh.ts";
 import { type Hand, HAND_SIZE } from "./kinematics.ts";
-import { HAND } from "./material.ts";
+import { PART } from "./material.ts";
 import type { Mesh, Ring } from "./mesh.ts";
 import {
   add,
@@ -66,7 +66,7 @@ function addFinger(
     const shrink = angle === Math.PI / 2 ? 0 : Math.cos(angle) * r;
     addRing(addScaled(points[3]!, bone(2), Math.sin(angle) * r), bone(2), shrink, 4);
   }
-  mesh.addTube(rings, HAND, { sides });
+  mesh.addTube(rings, PART.hand, { sides });
 }
 
 /** Palm and five fingers. `height` is the size of the body. */
@@ -82,7 +82,7 @@ export function addHand(mesh: Mesh, hand: Hand, height: number, detail: Detail):
     back: thick * size,
     v: y,
   }));
-  mesh.addTube(palm, HAND, { sides: detail.sides(10), power: 2.6 });
+  mesh.addTube(palm, PART.hand, { sides: detail.sides(10), power: 2.6 });
   RADII.forEach((radii, finger) => {
     const points = landmarks.slice(1 + 4 * finger, 5 + 4 * finger);
     // the thumb looks sideways

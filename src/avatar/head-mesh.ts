@@ -2,14 +2,10 @@ import type { Detail } from "./body-mesh.ts";
 import { EAR_Y } from "./face-paint.ts";
 import type { HairStyle, Identity } from "./identity.ts";
 import type { Skeleton } from "./kinematics.ts";
-import { partIndex } from "./material.ts";
+import { PART } from "./material.ts";
 import type { Mesh, Ring } from "./mesh.ts";
 import { type Profile, sampleProfile } from "./profile.ts";
 import { blendAxes, type Frame, mix, moved, point, smoothstep } from "./vector.ts";
-
-const [HEAD, NOSE, SKIN, HAIR, HAIR_TIE] = (["head", "nose", "skin", "hair", "hairTie"] as const).map(
-  partIndex,
-) as [number, number, number, number, number];
 
 /** The head in radii: rows [downwards from the centre, half width, front, back]. */
 const HEAD_PROFILE: Profile = [
@@ -103,7 +99,7 @@ function addHair(mesh: Mesh, skeleton: Skeleton, cut: Cut, detail: Detail): void
       swell[r * sides + j] = sunk + (1 - sunk) * hair;
     }
   }
-  mesh.addTube(rings, HAIR, { sides, swell });
+  mesh.addTube(rings, PART.hair, { sides, swell });
 }
 
 function addTail(mesh: Mesh, skeleton: Skeleton, detail: Detail): void {
@@ -127,8 +123,8 @@ function addTail(mesh: Mesh, skeleton: Skeleton, detail: Detail): void {
       v: y * radius,
     });
   }
-  mesh.addTube(rings, HAIR, { sides: detail.sides(10) });
-  addBall(mesh, HAIR_TIE, head, radius, [0, 0.6, -1.08], [0.24, 0.16, 0.24], detail.sides(8));
+  mesh.addTube(rings, PART.hair, { sides: detail.sides(10) });
+  addBall(mesh, PART.hairTie, head, radius, [0, 0.6, -1.08], [0.24, 0.16, 0.24], detail.sides(8));
 }
 
 type Triple = readonly [number, number, number];
@@ -176,7 +172,7 @@ function addNose(mesh: Mesh, size: number, { head, headRadius }: Skeleton, detai
       v: y,
     });
   }
-  mesh.addTube(rings, NOSE, { sides: detail.sides(12) });
+  mesh.addTube(rings, PART.nose, { sides: detail.sides(12) });
 }
 
 /** Head, nose, ears and hair. */
@@ -197,16 +193,16 @@ export function addHead(mesh: Mesh, identity: Identity, skeleton: Skeleton, deta
       v: -y * radius,
     });
   }
-  mesh.addTube(rings, HEAD, { sides: detail.sides(22), power: 2.15 });
+  mesh.addTube(rings, PART.head, { sides: detail.sides(22), power: 2.15 });
   addNose(mesh, identity.face.noseSize, skeleton, detail);
   const small = detail.sides(8);
   for (const side of [1, -1]) {
-    addBall(mesh, SKIN, head, radius, [side * 0.88, EAR_Y, -0.02], [0.1, 0.24, 0.16], small);
+    addBall(mesh, PART.skin, head, radius, [side * 0.88, EAR_Y, -0.02], [0.1, 0.24, 0.16], small);
   }
   const { style } = identity.hair;
   if (style === "bald") return;
   addHair(mesh, skeleton, CUTS[style], detail);
   if (style === "ponytail") addTail(mesh, skeleton, detail);
   if (style === "bun")
-    addBall(mesh, HAIR, head, radius, [0, 1.12, -0.45], [0.42, 0.38, 0.42], detail.sides(12));
+    addBall(mesh, PART.hair, head, radius, [0, 1.12, -0.45], [0.42, 0.38, 0.42], detail.sides(12));
 }

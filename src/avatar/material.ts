@@ -10,26 +10,23 @@ export interface Material {
 }
 
 /** Parts of a person that are painted alike; the numbers index `makeMaterials`. */
-export const PARTS = [
-  "skin",
-  "hand",
-  "neck",
-  "head",
-  "nose",
-  "hair",
-  "hairTie",
-  "trunk",
-  "sleeve",
-  "seat",
-  "leg",
-  "skirt",
-  "shoe",
-] as const;
+export const PART = {
+  skin: 0,
+  hand: 1,
+  neck: 2,
+  head: 3,
+  nose: 4,
+  hair: 5,
+  hairTie: 6,
+  trunk: 7,
+  sleeve: 8,
+  seat: 9,
+  leg: 10,
+  skirt: 11,
+  shoe: 12,
+} as const;
 
-export type Part = (typeof PARTS)[number];
-
-export const partIndex = (part: Part): number => PARTS.indexOf(part);
-export const HAND = partIndex("hand");
+type Part = keyof typeof PART;
 
 function hairPaint(colour: Rgb, radius: number): Paint {
   return (x, y, z, out) => {
@@ -44,7 +41,7 @@ function shoePaint(upper: Rgb, sole: Rgb, height: number): Paint {
   return (_x, _y, z, out) => put(out, z < -0.018 * height ? sole : upper);
 }
 
-/** The materials of a person, in the order of `PARTS`. `headRadius` in metres. */
+/** The materials of a person, by the numbers of `PART`. `headRadius` in metres. */
 export function makeMaterials(identity: Identity, headRadius: number): Material[] {
   const { skin, top, bottom, hair } = identity;
   const lower = plain(bottom.colour.rgb);
@@ -65,5 +62,7 @@ export function makeMaterials(identity: Identity, headRadius: number): Material[
     skirt: { paint: clothPaint(bottom, false), gloss: 0.03 },
     shoe: { paint: shoePaint(identity.shoes.rgb, identity.soles, identity.body.height), gloss: 0.25 },
   };
-  return PARTS.map((part) => of[part]);
+  const materials: Material[] = [];
+  for (const [part, material] of Object.entries(of)) materials[PART[part as Part]] = material;
+  return materials;
 }

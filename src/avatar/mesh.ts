@@ -62,23 +62,23 @@ export class Mesh {
   }
 
   #reserve(vertices: number, triangles: number): void {
-    const grow = <A extends Float32Array | Int32Array | Uint8Array>(
-      array: A,
-      needed: number,
-      make: new (n: number) => A,
-    ): A => {
-      if (array.length >= needed) return array;
-      const larger = new make(Math.max(needed, array.length * 2));
-      larger.set(array);
-      return larger;
-    };
     const numVertices = 3 * (this.numVertices + vertices);
     const numTriangles = this.numTriangles + triangles;
-    this.position = grow<Float32Array>(this.position, numVertices, Float32Array) as typeof this.position;
-    this.normal = grow<Float32Array>(this.normal, numVertices, Float32Array) as typeof this.normal;
-    this.rest = grow<Float32Array>(this.rest, numVertices, Float32Array) as typeof this.rest;
-    this.corners = grow<Int32Array>(this.corners, 3 * numTriangles, Int32Array) as typeof this.corners;
-    this.material = grow<Uint8Array>(this.material, numTriangles, Uint8Array) as typeof this.material;
+    if (numVertices > this.position.length) {
+      for (const name of ["position", "normal", "rest"] as const) {
+        const larger = new Float32Array(2 * numVertices);
+        larger.set(this[name]);
+        this[name] = larger;
+      }
+    }
+    if (numTriangles > this.material.length) {
+      const corners = new Int32Array(6 * numTriangles);
+      corners.set(this.corners);
+      this.corners = corners;
+      const material = new Uint8Array(2 * numTriangles);
+      material.set(this.material);
+      this.material = material;
+    }
   }
 
   /** A surface through rings; first and last ring should be points (all radii 0) to close it. */

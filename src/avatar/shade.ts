@@ -1,4 +1,4 @@
-import { HAND, type Material } from "./material.ts";
+import { type Material, PART } from "./material.ts";
 import type { Mesh } from "./mesh.ts";
 import type { VisibilityBuffer } from "./raster.ts";
 import type { Light } from "./scene.ts";
@@ -88,7 +88,7 @@ export function shadePixels(
       colour[o] = rgb[0]! * 255 * diffuse + glow;
       colour[o + 1] = rgb[1]! * 255 * diffuse + glow;
       colour[o + 2] = rgb[2]! * 255 * diffuse + glow;
-      const isHand = part === HAND;
+      const isHand = part === PART.hand;
       handNormal[o] = isHand ? nx : 0;
       handNormal[o + 1] = isHand ? ny : 0;
       handNormal[o + 2] = isHand ? nz : 0;

@@ -1,9 +1,11 @@
 import { ANKLE_HEIGHT, type Skeleton } from "./kinematics.ts";
 import type { Camera } from "./raster.ts";
 
-/** Soft dark patches on the floor: one under the body, one at each foot. [x, z, half width, half depth, strength]. */
-function patches(skeleton: Skeleton, height: number): number[][] {
-  const foot = ({ origin, z }: Skeleton["leftFoot"]) => {
+type Patch = readonly [x: number, z: number, halfWidth: number, halfDepth: number, strength: number];
+
+/** Soft dark patches on the floor, metres: one under the body, one at each foot. */
+function patches(skeleton: Skeleton, height: number): Patch[] {
+  const foot = ({ origin, z }: Skeleton["leftFoot"]): Patch => {
     // fades while the foot is in the air
     const lift = Math.max(0, origin[1] - ANKLE_HEIGHT * height);
     return [origin[0] + z[0] * 0.05, origin[2] + z[2] * 0.05, 0.13, 0.17, 0.5 / (1 + 12 * lift)];
@@ -32,13 +34,7 @@ export function castShadow(
     if (dy >= 0) continue;
     const depth = -camera.y / dy;
     const z = camera.distance - depth;
-    for (const [px, pz, halfWidth, halfDepth, strength] of list as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ][]) {
+    for (const [px, pz, halfWidth, halfDepth, strength] of list) {
       const far = ((z - pz) / halfDepth) ** 2;
       if (far >= 1) continue;
       const toPixel = camera.focal / depth;
