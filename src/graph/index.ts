@@ -9,3 +9,4 @@ export * from "./serialize.ts";
 export * from "./gradients.ts";
 export * from "./verify.ts";
 export * from "./widen-weights.ts";
+export * from "./flops.ts";

@@ -2,7 +2,7 @@ import { type Graph, type Node, type Value, gemm, mul } from "../../graph/index.
 import { invariant } from "../../tensor/errors.ts";
 
 /** Weights the paper adapts: every linear layer of self-attention, cross-attention (text) and feed-forward. */
-export const LORA_TARGETS = /^blocks\.\d+\.(?:(?:self|cross)_attn\.[qkvo]|ffn\.[02])\.weight$/;
+export const LORA_TARGETS = /(?:^|\.)blocks\.\d+\.(?:(?:self|cross)_attn\.[qkvo]|ffn\.[02])\.weight$/;
 
 export interface LoraOptions {
   readonly rank: number;

@@ -1,0 +1,75 @@
+import { expect, test } from "vitest";
+import { Graph, countFlops, gradients, sum } from "../../graph/index.ts";
+import { evaluate, sampleTensor } from "../../graph/testing.ts";
+import { type Tensor, float32 } from "../../tensor/tensor.ts";
+import { dense } from "./dense.ts";
+import { LORA_TARGETS, addLora } from "./lora.ts";
+import { mergeLora, parseLora, plainKey } from "./lora-merge.ts";
+
+const KEY = "blocks.0.ffn.0.weight";
+const sample = (shape: readonly number[], seed: number): Tensor<"float32"> =>
+  sampleTensor(shape, seed, { dtype: "float32" }) as Tensor<"float32">;
+
+function layer(): { graph: Graph; feeds: Record<string, Tensor<"float32">> } {
+  const graph = new Graph();
+  const out = dense(graph.scope("blocks.0.ffn.0"), graph.input("x", [5, 6]), 4);
+  graph.output("loss", sum(out));
+  graph.output("out", out);
+  return {
+    graph,
+    feeds: { x: sample([5, 6], 1), [KEY]: sample([4, 6], 2), "blocks.0.ffn.0.bias": sample([4], 3) },
+  };
+}
+
+const pair = { a: sample([2, 6], 4), b: sample([4, 2], 5) };
+const pairFeeds = { "blocks.0.ffn.0.lora_A.weight": pair.a, "blocks.0.ffn.0.lora_B.weight": pair.b };
+
+test("pairs in the graph equal pairs merged into the weights", async () => {
+  const { graph, feeds } = layer();
+  addLora(graph, { rank: 2, scale: 0.5, targets: LORA_TARGETS });
+  const inGraph = await evaluate(graph, { ...feeds, ...pairFeeds });
+  const lora = { pairs: new Map([[KEY, pair]]), whole: new Map() };
+  const merged = mergeLora(new Map([[KEY, feeds[KEY]!]]), lora, 0.5).get(KEY)!;
+  const plain = await evaluate(layer().graph, { ...feeds, [KEY]: merged });
+  (plain["out"]!.data as Float32Array).forEach((x, i) => expect(inGraph["out"]!.data[i]).toBeCloseTo(x, 5));
+});
+
+test("training pairs never multiplies out the gradient of the frozen weight", () => {
+  const { graph } = layer();
+  const { a, b } = addLora(graph, { rank: 2, scale: 1, targets: LORA_TARGETS }).get(KEY)!;
+  const forward = countFlops(graph);
+  gradients(graph.outputs.get("loss")!, [a, b]);
+  expect(countFlops(graph) - forward).toBeLessThan(forward);
+  expect(() => addLora(layer().graph, { rank: 2, scale: 1, targets: /no such layer/ })).toThrow(/matches/);
+});
+
+test("names of PEFT, of the open format and of training code come out the same", () => {
+  const key = "blocks.3.self_attn.q.lora_A.weight";
+  for (const raw of [
+    "pipe.dit.blocks.3.self_attn.q.lora_A.default.weight",
+    "diffusion_model.blocks.3.self_attn.q.lora_A.weight",
+    key,
+  ]) {
+    expect(plainKey(raw)).toBe(key);
+  }
+  expect(plainKey("pipe.dit.blocks.3.ffn.0.base_layer.weight")).toBe("blocks.3.ffn.0.weight");
+});
+
+test("weights that a file holds whole replace those of the base", () => {
+  const base = new Map([["patch_embedding.weight", float32([1, 2])]]);
+  const lora = parseLora(new Map([["pipe.dit.patch_embedding.weight", float32([3, 4])]]));
+  expect(mergeLora(base, lora).get("patch_embedding.weight")).toEqual(float32([3, 4]));
+  expect(base.get("patch_embedding.weight")).toEqual(float32([1, 2]));
+});
+
+test("files that do not fit are refused by name", () => {
+  const half = new Map([["blocks.0.ffn.0.lora_A.weight", pair.a]]);
+  expect(() => parseLora(half)).toThrow(/no lora_B for blocks\.0\.ffn\.0\.weight/);
+  const swapped = new Map(Object.entries({ ...pairFeeds, "blocks.0.ffn.0.lora_B.weight": pair.a }));
+  expect(() => parseLora(swapped)).toThrow(/A \[2, 6\] and B \[2, 6\]/);
+  const lora = parseLora(new Map(Object.entries(pairFeeds)));
+  expect(() => mergeLora(new Map([[KEY, sample([6, 4], 1)]]), lora)).toThrow(
+    /\[4, 6\]; the model has \[6, 4\]/,
+  );
+  expect(() => mergeLora(new Map(), lora)).toThrow(/does not have/);
+});
