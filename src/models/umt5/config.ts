@@ -21,8 +21,8 @@ const UMT5 = { numBuckets: 32, maxDistance: 128, eps: 1e-6 };
 
 /** Named architectures: `tiny` for tests, `mini` for the embedded model, `xxl` as published. */
 export const UMT5_PRESETS = {
-  tiny: { ...UMT5, vocabSize: 1024, dim: 16, attentionDim: 16, numHeads: 2, ffnDim: 32, numLayers: 2 },
-  mini: { ...UMT5, vocabSize: 1024, dim: 64, attentionDim: 64, numHeads: 4, ffnDim: 128, numLayers: 2 },
+  tiny: { ...UMT5, vocabSize: 1152, dim: 16, attentionDim: 16, numHeads: 2, ffnDim: 32, numLayers: 2 },
+  mini: { ...UMT5, vocabSize: 1152, dim: 64, attentionDim: 64, numHeads: 4, ffnDim: 128, numLayers: 2 },
   xxl: {
     ...UMT5,
     vocabSize: 256384,
