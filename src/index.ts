@@ -1,0 +1,20 @@
+/** The library: long videos of a person from one reference image and a driving video. */
+export { checkGenerateRequest, checkPrepareRequest, EMBEDDED_MODEL, SHOTS } from "./pipeline/request.ts";
+export type { GenerateRequest, PrepareRequest, Shot } from "./pipeline/request.ts";
+export { PHASES } from "./pipeline/progress.ts";
+export type {
+  Activity,
+  FinishedEvent,
+  GenerateEvent,
+  GenerateResult,
+  NoticeEvent,
+  ObservedRunOptions,
+  Phase,
+  PlanEvent,
+  ProgressEvent,
+  RunOptions,
+} from "./pipeline/progress.ts";
+export type { GenerationPlan, MemoryEstimate, WorkEstimate } from "./pipeline/generation-plan.ts";
+export type { Range, SharingPlan } from "./pipeline/sharing-plan.ts";
+export type { Plan, Segment, SegmentKind } from "./pipeline/plan.ts";
+export { UserError } from "./tensor/errors.ts";

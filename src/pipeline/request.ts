@@ -1,0 +1,175 @@
+/** What a caller asks for: one schema for the library, the command line and the server. */
+import { fileURLToPath } from "node:url";
+import { z } from "zod";
+import { UserError } from "../tensor/errors.ts";
+
+/** The model that comes with the package. */
+export const EMBEDDED_MODEL = fileURLToPath(new URL("../../weights/posegen-mini", import.meta.url));
+
+/** Both sides of a video are multiples of this: 8 pixels per latent, 2 latents per token. */
+export const SIZE_STEP = 16;
+
+const MAX_SIDE = 4096;
+
+/** How much of a person is seen: presets of background sharing are named after it. */
+export const SHOTS = ["close-up", "half-body", "full-body", "distant"] as const;
+
+export type Shot = (typeof SHOTS)[number];
+
+const path = z.string().min(1, "expected a path");
+
+/** "128x192" (width x height) or { width, height }. */
+const size = z
+  .union([
+    z
+      .string()
+      .regex(/^\d{1,5}x\d{1,5}$/, 'expected "WIDTHxHEIGHT", such as 128x192')
+      .transform((text) => {
+        const [width, height] = text.split("x").map(Number) as [number, number];
+        return { width, height };
+      }),
+    z.strictObject({ width: z.number().int().positive(), height: z.number().int().positive() }),
+  ])
+  .superRefine(({ width, height }, context) => {
+    if (width % SIZE_STEP === 0 && height % SIZE_STEP === 0 && Math.max(width, height) <= MAX_SIDE) return;
+    context.addIssue({
+      code: "custom",
+      message:
+        `got ${width}x${height}; both sides must be multiples of ${SIZE_STEP}, at most ${MAX_SIDE}: ` +
+        `take ${nearest(width)}x${nearest(height)}`,
+    });
+  });
+
+/** The nearest side that a video can have. */
+function nearest(side: number): number {
+  return Math.min(MAX_SIDE, Math.max(SIZE_STEP, Math.round(side / SIZE_STEP) * SIZE_STEP));
+}
+
+const range = z
+  .tuple([z.number().int().nonnegative(), z.number().int().nonnegative()])
+  .refine(([from, to]) => from < to, "expected [from, to] with from < to (to itself is left out)");
+
+/** Explicit sharing: denoising steps and blocks, each from <= i < to. Also written "0..2:4..8". */
+const ranges = z.union([
+  z.strictObject({ steps: range, blocks: range }),
+  z
+    .string()
+    .regex(/^\d{1,4}\.\.\d{1,4}:\d{1,4}\.\.\d{1,4}$/)
+    .transform((text) => {
+      const [steps, blocks] = text.split(":").map((part) => part.split("..").map(Number));
+      return { steps, blocks };
+    })
+    .pipe(z.strictObject({ steps: range, blocks: range })),
+]);
+
+const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), ranges], {
+  error:
+    `expected auto, off, ${SHOTS.join(", ")}, or ranges of steps and blocks such as "0..2:4..8" ` +
+    "(steps 0 and 1, blocks 4 to 7)",
+});
+
+/** What decides how the driving video is seen; `prepare` needs no more. */
+const driving = {
+  /** The driving video. */
+  video: path.optional(),
+  /** Poses in place of those found in the video: a file as `prepare` writes it. */
+  keypoints: path.optional(),
+  /** Model folder. */
+  model: path.default(EMBEDDED_MODEL),
+  /** Width and height of the result; by default the model's. */
+  size: size.optional(),
+  /** Frames per second of the result; by default the model's. The driving video is resampled by time. */
+  fps: z.number().positive().max(120).optional(),
+};
+
+const WITHOUT_DRIVER = {
+  error: "expected a driving video, or a file of keypoints",
+  path: ["video"],
+};
+
+const hasDriver = (request: { video?: string | undefined; keypoints?: string | undefined }): boolean =>
+  request.video !== undefined || request.keypoints !== undefined;
+
+const positiveInt = z.number().int().positive();
+
+/** A request of `generate`. Options left out take the model's defaults. */
+export const generateRequestSchema = z
+  .strictObject({
+    ...driving,
+    /** The reference image: who is to move, and where. */
+    image: path,
+    /** The MP4 to write. */
+    out: path.regex(/\.mp4$/i, "expected a path that ends in .mp4"),
+    /** What the video shows. */
+    prompt: z.string().trim().min(1).optional(),
+    /** What it must not show; used where guidanceScale is not 1. */
+    negativePrompt: z.string().optional(),
+    /** The words of the prompt that stand for the person; found by themselves where they are common ones. */
+    subject: z.string().trim().min(1).optional(),
+    seed: z
+      .number()
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0),
+    /** Denoising steps. */
+    steps: positiveInt.max(1000).optional(),
+    /** Weight of the prompt (classifier-free guidance); 1 = no guidance, in half the time. */
+    guidanceScale: z.number().positive().max(100).optional(),
+    /** Frames of a segment, 4k + 1. */
+    segmentFrames: positiveInt.optional(),
+    /** Frames that an interpolated segment keeps of the one before it, 4a + 1. */
+    headFrames: positiveInt.optional(),
+    /** Frames that it keeps of the one after it, 4b. */
+    tailFrames: z.number().int().nonnegative().optional(),
+    /** Where background keys and values are shared: by shot, in explicit ranges, or not at all. */
+    kvShare: kvShare.default("auto"),
+    /** Which tokens share; `paper` by Eq. 5-6, `official` as the published code comes out. */
+    kvMode: z.enum(["paper", "paper-ref-own", "official", "nomask"]).default("paper"),
+    /** Segment whose background the others share: an even number. */
+    anchor: z.union([z.literal("auto"), z.number().int().nonnegative()]).default("auto"),
+    device: z.string().default("cpu"),
+    precision: z.string().default("auto"),
+    /** Threads inside one operation of the CPU. */
+    threads: positiveInt.max(256).optional(),
+    /** Folder of unfinished work; by default `<out>.work`, removed in the end. A folder given here is kept. */
+    workDir: path.optional(),
+    /** True goes on with the work found there, false starts again. */
+    resume: z.boolean().default(true),
+  })
+  .refine(hasDriver, WITHOUT_DRIVER);
+
+/** A request of `prepare`: conditions only. */
+export const prepareRequestSchema = z
+  .strictObject({
+    ...driving,
+    /** The folder to write into. */
+    out: path,
+  })
+  .refine(hasDriver, WITHOUT_DRIVER);
+
+export type GenerateRequest = z.input<typeof generateRequestSchema>;
+export type PrepareRequest = z.input<typeof prepareRequestSchema>;
+
+/** A checked request, defaults of the schema filled in. */
+export type CheckedGenerateRequest = z.output<typeof generateRequestSchema>;
+export type CheckedPrepareRequest = z.output<typeof prepareRequestSchema>;
+
+/** @throws UserError naming every option at fault */
+export function checkGenerateRequest(request: unknown): CheckedGenerateRequest {
+  return check(generateRequestSchema, request);
+}
+
+/** @throws UserError naming every option at fault */
+export function checkPrepareRequest(request: unknown): CheckedPrepareRequest {
+  return check(prepareRequestSchema, request);
+}
+
+function check<T>(schema: z.ZodType<T>, request: unknown): T {
+  const result = schema.safeParse(request);
+  if (result.success) return result.data;
+  const faults = result.error.issues.map(
+    ({ path: where, message }) => `${where.join(".") || "request"}: ${message}`,
+  );
+  throw new UserError(faults.join("\n"));
+}

@@ -1,0 +1,61 @@
+/** Which steps and blocks share the anchor's background (method section 5). */
+import type { ModelDescription } from "../diffusion/model-folder.ts";
+import type { SharingMode } from "../diffusion/denoiser.ts";
+import { UserError } from "../tensor/errors.ts";
+import type { CheckedGenerateRequest, Shot } from "./request.ts";
+
+/** From the first to before the second. */
+export type Range = readonly [from: number, to: number];
+
+export interface SharingPlan {
+  /** The preset it comes from; null for explicit ranges. */
+  readonly shot: Shot | null;
+  /** Denoising steps whose keys and values are shared. */
+  readonly steps: Range;
+  /** Blocks of the denoiser that share. */
+  readonly blocks: Range;
+  readonly mode: SharingMode;
+}
+
+/**
+ * What a request means for a model.
+ * @param numSteps denoising steps of a segment; presets end there at the latest
+ * @param shot how much of the driver is seen, for `auto`
+ * @returns null when nothing is shared
+ * @throws UserError when explicit ranges lie outside the model's blocks or the run's steps
+ */
+export function planSharing(
+  { kvShare, kvMode }: Pick<CheckedGenerateRequest, "kvShare" | "kvMode">,
+  { sharing, dit }: Pick<ModelDescription, "sharing" | "dit">,
+  numSteps: number,
+  shot: Shot,
+): SharingPlan | null {
+  if (kvShare === "off") return null;
+  if (typeof kvShare === "object") {
+    checkRange("steps", kvShare.steps, numSteps, "the run");
+    checkRange("blocks", kvShare.blocks, dit.numLayers, "the model");
+    return { shot: null, steps: kvShare.steps, blocks: kvShare.blocks, mode: kvMode };
+  }
+  const chosen = kvShare === "auto" ? shot : kvShare;
+  const { steps, blocks } = sharing[chosen];
+  const lastStep = Math.min(steps[1], numSteps);
+  if (steps[0] >= lastStep || blocks[0] >= blocks[1]) return null;
+  return { shot: chosen, steps: [steps[0], lastStep], blocks, mode: kvMode };
+}
+
+function checkRange(what: string, [from, to]: Range, count: number, owner: string): void {
+  if (to <= count) return;
+  throw new UserError(
+    `kvShare.${what}: got ${from}..${to}; ${owner} has ${count}, so the range may end at ${count} at most`,
+  );
+}
+
+/** Whether a range holds a number. */
+export function isWithin([from, to]: Range, value: number): boolean {
+  return value >= from && value < to;
+}
+
+/** The numbers of a range. */
+export function numbersOf([from, to]: Range): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
