@@ -103,7 +103,8 @@ export function sampleRegion(
       const y = originY + u * sin + v * cos;
       const left = Math.floor(x);
       const top = Math.floor(y);
-      const [fx, fy] = [x - left, y - top];
+      const fx = x - left;
+      const fy = y - top;
       const first = (top * width + left) * 3;
       const below = first + width * 3;
       if (left >= 0 && top >= 0 && left + 1 < width && top + 1 < height) {
