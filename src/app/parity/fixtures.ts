@@ -1,4 +1,5 @@
 import { clipCheck } from "./clip.ts";
+import { condCheck } from "./cond.ts";
 import { ditKvShareCheck } from "./dit-kvshare.ts";
 import { ditCheck } from "./dit.ts";
 import { loraCheck } from "./lora.ts";
@@ -29,4 +30,5 @@ export const FIXTURE_KINDS: readonly FixtureKind[] = [
   { what: /^LoRA/, check: loraCheck },
   { what: /umT5/, check: umt5Check },
   { what: /CLIP/, check: clipCheck },
+  { what: /encode_cond/, check: condCheck },
 ];
