@@ -10,3 +10,4 @@ export * from "./gradients.ts";
 export * from "./verify.ts";
 export * from "./widen-weights.ts";
 export * from "./flops.ts";
+export * from "./memory.ts";
