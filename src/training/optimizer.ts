@@ -24,6 +24,8 @@ export interface AdamWOptions {
   readonly weightDecay?: number;
   /** Keys the decay applies to; norms, biases and embeddings usually have none. */
   readonly decays?: (key: string) => boolean;
+  /** Factor on the learning rate of a parameter; 1 by default. */
+  readonly rateOf?: (key: string) => number;
 }
 
 /** Arrays of zeros like the given ones. */
@@ -35,7 +37,8 @@ export function zerosLike(arrays: Arrays): Arrays {
 
 /** AdamW (Loshchilov and Hutter, 2019): θ ← θ - lr (m̂ / (√v̂ + ε) + λ θ). */
 export function adamW(options: AdamWOptions = {}): Optimizer {
-  const { beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8, weightDecay = 0.01, decays = () => true } = options;
+  const { beta1 = 0.9, beta2 = 0.99, epsilon = 1e-8, weightDecay = 0.01 } = options;
+  const { decays = () => true, rateOf = () => 1 } = options;
   return {
     init: (params) => ({ step: 0, moments: { mean: zerosLike(params), square: zerosLike(params) } }),
     async update(params, gradients, state, learningRate) {
@@ -52,8 +55,9 @@ export function adamW(options: AdamWOptions = {}): Optimizer {
           gradient && m && v && gradient.length === theta.length,
           `no gradient or moments for ${key}`,
         );
-        const keep = 1 - learningRate * (decays(key) ? weightDecay : 0);
-        const rate = learningRate * meanCorrection;
+        const keyRate = learningRate * rateOf(key);
+        const keep = 1 - keyRate * (decays(key) ? weightDecay : 0);
+        const rate = keyRate * meanCorrection;
         for (let i = 0; i < theta.length; i++) {
           const g = gradient[i]!;
           const mean = (m[i] = beta1 * m[i]! + (1 - beta1) * g);
