@@ -15,9 +15,11 @@ import { takeLock } from "./lock.ts";
 /** Layout of a work directory; another number means files of another meaning. */
 const FORMAT = 1;
 
-const manifestSchema = z.object({ format: z.number(), settings: z.record(z.string(), z.string()) });
+/** Contents of `run.json`. */
+export const manifestSchema = z.object({ format: z.number(), settings: z.record(z.string(), z.string()) });
 
-const recordSchema = z.object({
+/** Contents of a finished step's `<id>.json`. */
+export const recordSchema = z.object({
   key: z.string(),
   durationMs: z.number(),
   files: z.array(z.object({ name: z.string(), byteLength: z.number(), sha256: z.string() })),
@@ -153,7 +155,8 @@ async function writeJson(path: string, value: unknown): Promise<void> {
   });
 }
 
-function parseJson(text: string): unknown {
+/** Null for what is no JSON. */
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { text } from "node:stream/consumers";
-import { listSupportedBackends } from "onnxruntime-node";
+import { env, listSupportedBackends } from "onnxruntime-node";
 import { UserError } from "../tensor/errors.ts";
 import type { ProbeResult } from "./device-probe.ts";
 import { DEVICES, type DeviceName, type Precision } from "./device-table.ts";
@@ -16,6 +16,11 @@ export type DeviceReport = ProbeResult & { readonly device: DeviceName };
 const WORTHWHILE_GAIN = 2;
 
 const PROBE_LIMIT_MS = 60_000;
+
+/** Version of ONNX Runtime. */
+export function engineVersion(): string {
+  return env.versions.node ?? env.versions.common;
+}
 
 /** The devices that ONNX Runtime is built for on this platform, accelerators first. Not all of them may work. */
 export function listDevices(): DeviceName[] {

@@ -1,0 +1,131 @@
+/** Flags that several commands share, and how their texts become a request. What is allowed, the request's schema says. */
+import { type Command, InvalidArgumentError } from "commander";
+import type { GenerateRequest, PrepareRequest } from "../../pipeline/request.ts";
+
+/** Parses a number; ranges are the request's. */
+export function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || Number.isNaN(value)) throw new InvalidArgumentError("Expected a number.");
+  return value;
+}
+
+/** Parses "512x768", width first. */
+export function parseSize(text: string): { width: number; height: number } {
+  const match = /^(\d{1,5})x(\d{1,5})$/.exec(text);
+  if (!match) throw new InvalidArgumentError('Expected WIDTHxHEIGHT, such as "512x768".');
+  return { width: Number(match[1]), height: Number(match[2]) };
+}
+
+function parseNumberOrAuto(text: string): number | "auto" {
+  return text === "auto" ? text : parseNumber(text);
+}
+
+/** What decides how the driving video is seen. */
+export interface DrivingFlags {
+  readonly video?: string;
+  readonly keypoints?: string;
+  readonly model?: string;
+  readonly size?: string;
+  readonly fps?: number;
+}
+
+export function addDrivingFlags(command: Command): Command {
+  return command
+    .option("--video <file>", "driving video: whose motion")
+    .option(
+      "--keypoints <file>",
+      "poses in place of those found in the video, as `posegen prepare` writes them",
+    )
+    .option("--model <folder>", "model folder (default: the embedded posegen-mini)")
+    .option("--size <WxH>", "width and height of the result, multiples of 16 (default: the model's)")
+    .option("--fps <n>", "frames per second of the result (default: the model's)", parseNumber);
+}
+
+export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out"> {
+  const { video, keypoints, model, size, fps } = flags;
+  return { video, keypoints, model, size, fps };
+}
+
+/** What decides how segments are generated. */
+export interface SamplingFlags {
+  readonly prompt?: string;
+  readonly negativePrompt?: string;
+  readonly subject?: string;
+  readonly seed?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+  readonly segmentFrames?: number;
+  readonly headFrames?: number;
+  readonly tailFrames?: number;
+  readonly kvShare?: string;
+  readonly kvMode?: NonNullable<GenerateRequest["kvMode"]>;
+  readonly anchor?: number | "auto";
+}
+
+export function addSamplingFlags(command: Command): Command {
+  return command
+    .optionsGroup("Sampling:")
+    .option("--prompt <text>", "what the video shows (default: found in nothing but the subject)")
+    .option("--negative-prompt <text>", "what it must not show (default: the model's)")
+    .option(
+      "--subject <words>",
+      "words of the prompt that stand for the person (default: the first common one)",
+    )
+    .option("--seed <n>", "the same seed gives the same video (default: 0)", parseNumber)
+    .option("--steps <n>", "denoising steps (default: the model's)", parseNumber)
+    .option(
+      "--guidance <scale>",
+      "weight of the prompt; 1 = none, twice as fast (default: the model's)",
+      parseNumber,
+    )
+    .optionsGroup("Long video:")
+    .option("--segment-frames <n>", "frames of a segment, 4k + 1 (default: the model's)", parseNumber)
+    .option(
+      "--head-frames <n>",
+      "frames kept from the segment before, 4a + 1 (default: about a quarter)",
+      parseNumber,
+    )
+    .option(
+      "--tail-frames <n>",
+      "frames kept from the segment after, 4b (default: about a quarter)",
+      parseNumber,
+    )
+    .option(
+      "--kv-share <where>",
+      "share background keys and values: auto, off, a shot (close-up, half-body, full-body, distant), or ranges of " +
+        "steps and blocks such as 0..2:4..8 (default: auto)",
+    )
+    .option(
+      "--kv-mode <mode>",
+      "which tokens share: paper, paper-ref-own, official or nomask (default: paper)",
+    )
+    .option(
+      "--anchor <segment>",
+      "segment whose background the others share: an even number, or auto (default: auto)",
+      parseNumberOrAuto,
+    );
+}
+
+export function samplingRequest(flags: SamplingFlags) {
+  const { guidance: guidanceScale, ...rest } = flags;
+  return { ...rest, guidanceScale };
+}
+
+/** Where the models run. */
+export interface PlacementFlags {
+  readonly device?: string;
+  readonly precision?: string;
+  readonly threads?: number;
+}
+
+export function addPlacementFlags(command: Command): Command {
+  return command
+    .optionsGroup("Placement:")
+    .option("--device <name>", "cpu, cuda, webgpu, dml, coreml or auto; see `posegen doctor` (default: cpu)")
+    .option("--precision <type>", "float32, float16 or auto (default: auto)")
+    .option("--threads <n>", "threads of the CPU (default: one per core)", parseNumber);
+}
+
+export function placementRequest({ device, precision, threads }: PlacementFlags) {
+  return { device, precision, threads };
+}
