@@ -1,4 +1,209 @@
-import { type KvSharingMode } from "../models/wan-dit/kv-sharing.ts";
+// Shapes: [f, h, w] latent frames, rows and columns, M text tokens, N image tokens, T = L + R tokens (video, reference)
+import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTConfig } from "../models/wan-dit/config.ts";
+import { gatherSharedRows } from "../models/wan-dit/kv-gather.ts";
+import { type KvSharing, type KvSharingMode, SUBJECT_TOKENS, kvName } from "../models/wan-dit/kv-sharing.ts";
+import { type Lane } from "../runtime/lane.ts";
+import { type Feeds, type Slot } from "../runtime/runner.ts";
+import { type Session } from "../runtime/session.ts";
+import { invariant } from "../tensor/errors.ts";
+import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { type FinetunedWeights, type PhaseName } from "./finetuned-weights.ts";
+import { type GuidanceBranch } from "./guidance.ts";
+import { type Placement } from "./placement.ts";
 
 /** Which tokens read the anchor's keys (see `KvSharingMode`). */
 export type SharingMode = KvSharingMode;
+
+/** Where in the denoiser keys and values are shared. */
+export interface SharingSite {
+  readonly mode: SharingMode;
+  readonly blocks: readonly number[];
+}
+
+/** What the denoiser is told about a segment, the same in every step. */
+export interface SegmentInputs {
+  /** [mask | pose latents], [1, 20, f, h, w]. */
+  readonly cond: Tensor<"float32">;
+  /** Hand-normal latents [1, 16, f, h, w]. */
+  readonly hand: Tensor<"float32">;
+  /** Reference image latents [1, 16, 1, h, w]. */
+  readonly ref: Tensor<"float32">;
+  /** [1, N, imageDim]; null for a model without image cross-attention. */
+  readonly clipFeature: Tensor<"float32"> | null;
+  /** Text context [1, M, textDim] of the prompt and of the negative prompt. */
+  readonly contexts: Readonly<Record<GuidanceBranch, Tensor<"float32">>>;
+  /** [M], 1 at the tokens of the subject's word; null when nothing is shared. */
+  readonly subjectTokens: Tensor<"float32"> | null;
+}
+
+/** One evaluation of the velocity. */
+export interface DenoiserCall {
+  readonly branch: GuidanceBranch;
+  /** Noisy latents, [16, f, h, w]. */
+  readonly latents: Float32Array;
+  /** 0-1000 */
+  readonly timestep: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Masks of a segment by block: bool [L], 1 = subject. */
+export type SubjectMasks = Map<number, Tensor<"bool">>;
+
+/** What an anchor leaves of one denoising step for the base segments. */
+export interface AnchorStep {
+  readonly masks: SubjectMasks;
+  /** By block: the rows of keys and values that base segments read, in the lane's memory. */
+  readonly keys: Readonly<Record<GuidanceBranch, Map<number, { readonly k: Slot; readonly v: Slot }>>>;
+}
+
+export function newAnchorStep(): AnchorStep {
+  return { masks: new Map(), keys: { positive: new Map(), negative: new Map() } };
+}
+
+export interface DenoiserOptions {
+  readonly config: WanDiTConfig;
+  /** Sizes of a segment and of its contexts. */
+  readonly shape: WanDiTShape;
+  /** Last block whose attention maps make the subject mask. */
+  readonly maxMapBlock: number;
+  readonly lane: Lane;
+  readonly weights: FinetunedWeights;
+  readonly placement: Placement;
+}
+
+/** The denoiser for segments of one size: its graphs are opened when first needed and kept over all segments. */
+export class Denoiser {
+  private readonly sessions = new Map<string, Promise<Session>>();
+
+  constructor(private readonly options: DenoiserOptions) {}
+
+  /** Puts a phase's weights in force, from the next call on. */
+  async use(phase: PhaseName): Promise<void> {
+    await this.options.weights.use(phase);
+  }
+
+  /** The velocity [16, f, h, w]. */
+  async predict(inputs: SegmentInputs, call: DenoiserCall): Promise<Float32Array> {
+    const { velocity } = await this.run(null, inputs, call, {});
+    return velocityOf(velocity);
+  }
+
+  /** The velocity of the anchor; adds to `into` what base segments need of this step and branch. */
+  async capture(
+    inputs: SegmentInputs,
+    call: DenoiserCall,
+    site: SharingSite,
+    into: AnchorStep,
+  ): Promise<Float32Array> {
+    const { branch } = call;
+    const outputs = await this.run(this.sharing("capture", branch, site), inputs, call, {});
+    for (const block of site.blocks) {
+      const subject = outputs[kvName(block, "subject")];
+      if (subject) into.masks.set(block, subject as Tensor<"bool">);
+      const mask = into.masks.get(block) ?? null;
+      const rows = (name: "k" | "v"): Tensor =>
+        gatherSharedRows(site.mode, outputs[kvName(block, name)] as Tensor<"float32">, mask);
+      const held = await this.options.lane.hold({ k: rows("k"), v: rows("v") }, { transfer: "all" });
+      into.keys[branch].set(block, { k: held["k"]!, v: held["v"]! });
+    }
+    return velocityOf(outputs["velocity"]);
+  }
+
+  /**
+   * The velocity of a base segment that shares the anchor's background.
+   * @param own the segment's own masks of this step: written on the positive branch, read on the negative one
+   */
+  async share(
+    inputs: SegmentInputs,
+    call: DenoiserCall,
+    site: SharingSite,
+    anchor: AnchorStep,
+    own: SubjectMasks,
+  ): Promise<Float32Array> {
+    const { branch } = call;
+    const feeds: Record<string, Tensor | Slot> = {};
+    for (const block of site.blocks) {
+      const keys = anchor.keys[branch].get(block);
+      invariant(keys, `the anchor has left no keys of block ${block} for the ${branch} branch`);
+      feeds[kvName(block, "k")] = keys.k;
+      feeds[kvName(block, "v")] = keys.v;
+      const source = anchor.masks.get(block);
+      if (source) feeds[kvName(block, "sourceSubject")] = source;
+      const subject = own.get(block);
+      if (subject && branch === "negative") feeds[kvName(block, "subject")] = subject;
+    }
+    const outputs = await this.run(this.sharing("share", branch, site), inputs, call, feeds);
+    for (const block of site.blocks) {
+      const subject = outputs[kvName(block, "subject")];
+      if (subject) own.set(block, subject as Tensor<"bool">);
+    }
+    return velocityOf(outputs["velocity"]);
+  }
+
+  /** Frees the keys of anchor steps. */
+  async forget(steps: Iterable<AnchorStep>): Promise<void> {
+    const slots = [...steps].flatMap(({ keys }) =>
+      [...keys.positive.values(), ...keys.negative.values()].flatMap(({ k, v }) => [k, v]),
+    );
+    await this.options.lane.drop(slots);
+  }
+
+  /** Closes the graphs that match: all, or those of one role in sharing. */
+  async close(role?: KvSharing["role"]): Promise<void> {
+    const closing: Promise<Session>[] = [];
+    for (const [key, session] of this.sessions) {
+      if (role !== undefined && !key.startsWith(role)) continue;
+      this.sessions.delete(key);
+      closing.push(session);
+    }
+    for (const session of closing) await (await session).release();
+  }
+
+  private sharing(role: KvSharing["role"], branch: GuidanceBranch, { mode, blocks }: SharingSite): KvSharing {
+    return { role, mode, branch, blocks, maxMapBlock: this.options.maxMapBlock };
+  }
+
+  private async run(
+    kv: KvSharing | null,
+    inputs: SegmentInputs,
+    { branch, latents, timestep, signal }: DenoiserCall,
+    shared: Feeds,
+  ): Promise<Record<string, Tensor>> {
+    const { config, shape } = this.options;
+    const session = await this.sessionFor(kv);
+    const size = [1, config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
+    const given: Record<string, Tensor | Slot | null> = {
+      latents: float32(latents, size),
+      cond: inputs.cond,
+      hand: inputs.hand,
+      ref: inputs.ref,
+      timestep: float32([timestep]),
+      context: inputs.contexts[branch],
+      clipFeature: inputs.clipFeature,
+      [SUBJECT_TOKENS]: inputs.subjectTokens,
+      ...shared,
+    };
+    const feeds: Record<string, Tensor | Slot> = {};
+    for (const { name } of session.inputs) {
+      const value = given[name];
+      if (value) feeds[name] = value;
+    }
+    return session.run(feeds, signal ? { signal } : {});
+  }
+
+  private sessionFor(kv: KvSharing | null): Promise<Session> {
+    const key = kv ? `${kv.role} ${JSON.stringify(kv)}` : "plain";
+    const known = this.sessions.get(key);
+    if (known) return known;
+    const { config, shape, weights, placement } = this.options;
+    const opened = weights.session(buildWanDiT(config, shape, kv), "denoiser", placement);
+    this.sessions.set(key, opened);
+    return opened;
+  }
+}
+
+function velocityOf(tensor: Tensor | undefined): Float32Array {
+  invariant(tensor?.dtype === "float32", "the denoiser gave no float32 velocity");
+  return tensor.data as Float32Array;
+}

@@ -1,0 +1,213 @@
+/** A model folder with its networks placed: everything that one segment needs. */
+import { buildClipVision } from "../models/clip-vision/build.ts";
+import { numImageTokens } from "../models/clip-vision/config.ts";
+import { buildUmt5 } from "../models/umt5/build.ts";
+import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
+import { buildVaeDecoder, buildVaeEncoder } from "../models/wan-vae/model.ts";
+import { type Image } from "../media/pixels.ts";
+import { Lane } from "../runtime/lane.ts";
+import { type OpenGraph } from "../runtime/open-graph.ts";
+import { type Checkpoint } from "../runtime/safetensors.ts";
+import { SharedWeights } from "../runtime/shared-weights.ts";
+import { checkWeights } from "../runtime/weights.ts";
+import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { Denoiser } from "./denoiser.ts";
+import { FinetunedWeights } from "./finetuned-weights.ts";
+import { encodeImageFeature } from "./image-feature.ts";
+import { VideoVae } from "./latents.ts";
+import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
+import { type Placement } from "./placement.ts";
+import { findSubject, subjectTokenIndices } from "./subject.ts";
+import { type EncodedPrompt, PromptEncoder } from "./text.ts";
+import { PromptTokenizer } from "./tokenizer.ts";
+
+/** Pixels and frames of a segment. */
+export interface SegmentSize {
+  readonly width: number;
+  readonly height: number;
+  /** 4k + 1 */
+  readonly numFrames: number;
+}
+
+/** How the reference image enters the denoiser. */
+export interface EncodedReference {
+  /** Latents [1, 16, 1, h, w]. */
+  readonly ref: Tensor<"float32">;
+  /** Vision tokens [1, N, imageDim]; null for a model that takes none. */
+  readonly clipFeature: Tensor<"float32"> | null;
+}
+
+/**
+ * Sizes of the denoiser's graphs for a segment.
+ * @throws UserError when the number of frames is not 1 plus a multiple of 4
+ */
+export function denoiserShape(description: ModelDescription, size: SegmentSize): WanDiTShape {
+  const { vae, imageEncoder, textTokens } = description;
+  const stride = spatialStride(vae);
+  return {
+    latentFrames: numLatentFrames(vae, size.numFrames),
+    latentHeight: size.height / stride,
+    latentWidth: size.width / stride,
+    textTokens,
+    imageTokens: numImageTokens(imageEncoder),
+  };
+}
+
+/** Checkpoints of a folder's parts, the denoiser's apart. */
+interface Encoders {
+  readonly vae: Checkpoint;
+  readonly textEncoder: Checkpoint;
+  readonly imageEncoder: Checkpoint;
+}
+
+/** An opened model. All its networks run in one lane, one after another; weights are read when first needed. */
+export class LoadedModel {
+  readonly description: ModelDescription;
+  readonly vae: VideoVae;
+  private readonly prompts = new Map<string, Promise<EncodedPrompt>>();
+  private readonly promptEncoder: PromptEncoder;
+  private readonly textWeights: SharedWeights;
+
+  private constructor(
+    folder: ModelFolder,
+    private readonly tokenizer: PromptTokenizer,
+    private readonly encoders: Encoders,
+    private readonly ditWeights: FinetunedWeights,
+    private readonly lane: Lane,
+    readonly placement: Placement,
+  ) {
+    const { description } = folder;
+    this.description = description;
+    this.textWeights = this.weightsOf("textEncoder", "the text encoder");
+    const openText = this.opener(this.textWeights);
+    this.promptEncoder = new PromptEncoder(
+      tokenizer,
+      description.textEncoder,
+      openText,
+      description.textTokens,
+    );
+    this.vae = new VideoVae(description.vae, this.opener(this.weightsOf("vae", "the VAE")));
+  }
+
+  /**
+   * Opens a folder and checks every tensor's name and shape, before any of them is read.
+   * @throws UserError when a file is missing or malformed, or a tensor missing or mis-shaped
+   */
+  static async open(path: string, placement: Placement): Promise<LoadedModel> {
+    const folder = await openModelFolder(path);
+    const tokenizer = await PromptTokenizer.load(folder.tokenizerPath);
+    const encoders = await openEncoders(folder);
+    const lane = new Lane();
+    try {
+      const [base, phase1, phase2] = await Promise.all(
+        (["dit", "phase1", "phase2"] as const).map((part) => folder.open(part)),
+      );
+      const specs = denoiserParams(folder.description);
+      const weights = await FinetunedWeights.open(base!, { phase1: phase1!, phase2: phase2! }, specs, {
+        lane,
+      });
+      return new LoadedModel(folder, tokenizer, encoders, weights, lane, placement);
+    } catch (error) {
+      await lane.close();
+      throw error;
+    }
+  }
+
+  /** The text context of a prompt; each prompt is encoded once. */
+  encodePrompt(prompt: string): Promise<EncodedPrompt> {
+    const known = this.prompts.get(prompt);
+    if (known) return known;
+    const encoded = this.promptEncoder.encode(prompt);
+    this.prompts.set(prompt, encoded);
+    return encoded;
+  }
+
+  /**
+   * Marks the tokens of the subject in a prompt, [M]: what KV-sharing takes the subject's place from.
+   * @param subject a phrase of the prompt; by default the most telling common word for a person
+   * @returns null when no subject is given and the prompt has none of these words
+   * @throws UserError when the given phrase is not in the prompt
+   */
+  subjectTokens(prompt: string, subject: string | null = findSubject(prompt)): Tensor<"float32"> | null {
+    if (subject === null) return null;
+    const { textTokens } = this.description;
+    const { tokens } = this.tokenizer.tokenize(prompt, textTokens);
+    const phrase = this.tokenizer.tokenize(subject, textTokens).tokens;
+    const marks = zeros([textTokens]);
+    for (const index of subjectTokenIndices(tokens, phrase)) marks.data[index] = 1;
+    return marks;
+  }
+
+  /** Encodes a reference image of the segment's size. */
+  async encodeReference(image: Image): Promise<EncodedReference> {
+    const ref = await this.vae.encode([image]);
+    if (this.description.dit.imageDim === null) return { ref, clipFeature: null };
+    const config = this.description.imageEncoder;
+    const weights = this.weightsOf("imageEncoder", "the image encoder");
+    const runner = await this.opener(weights)(buildClipVision(config), "image encoder");
+    try {
+      return { ref, clipFeature: await encodeImageFeature(image, config, runner) };
+    } finally {
+      await runner.release();
+      await weights.release();
+    }
+  }
+
+  /** Frees the text encoder, which no later step needs. Encoded prompts stay. */
+  async freeTextEncoder(): Promise<void> {
+    await this.promptEncoder.release();
+    await this.textWeights.release();
+  }
+
+  /** The denoiser for segments of a size. */
+  denoiser(size: SegmentSize): Denoiser {
+    const { description, lane, placement, ditWeights: weights } = this;
+    const shape = denoiserShape(description, size);
+    return new Denoiser({
+      config: description.dit,
+      shape,
+      maxMapBlock: description.maxMapBlock,
+      lane,
+      weights,
+      placement,
+    });
+  }
+
+  /** Ends the lane with everything in it, after the run in progress. */
+  async release(): Promise<void> {
+    await this.lane.close();
+  }
+
+  private weightsOf(part: keyof Encoders, model: string): SharedWeights {
+    return new SharedWeights(this.lane, this.encoders[part], { model });
+  }
+
+  private opener(weights: SharedWeights): OpenGraph {
+    return (graph, name) => weights.session(graph, { name, ...this.placement });
+  }
+}
+
+/** Parameters do not depend on sizes: the smallest graphs have them all. */
+const SMALLEST = { latentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
+
+function denoiserParams({ dit }: ModelDescription) {
+  return buildWanDiT(dit, SMALLEST).params.values();
+}
+
+/** Opens the encoders' files and checks their tensors. */
+async function openEncoders(folder: ModelFolder): Promise<Encoders> {
+  const { vae, textEncoder, imageEncoder } = folder.description;
+  const chunk = { position: "next", numLatentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
+  const files = {
+    vae: await folder.open("vae"),
+    textEncoder: await folder.open("textEncoder"),
+    imageEncoder: await folder.open("imageEncoder"),
+  };
+  checkWeights(buildVaeEncoder(vae, chunk).params.values(), files.vae, "the VAE's encoder");
+  checkWeights(buildVaeDecoder(vae, chunk).params.values(), files.vae, "the VAE's decoder");
+  const text = buildUmt5(textEncoder, { numTokens: 1 });
+  checkWeights(text.params.values(), files.textEncoder, "the text encoder");
+  checkWeights(buildClipVision(imageEncoder).params.values(), files.imageEncoder, "the image encoder");
+  return files;
+}
