@@ -1,0 +1,11 @@
+/** Median of the durations of `count` runs after one that is not counted, in seconds. */
+export async function medianSeconds(count: number, run: () => Promise<unknown>): Promise<number> {
+  await run();
+  const seconds: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const begin = performance.now();
+    await run();
+    seconds.push((performance.now() - begin) / 1000);
+  }
+  return seconds.sort((a, b) => a - b)[count >> 1]!;
+}
