@@ -13,8 +13,8 @@ const COUNTS: Readonly<Record<string, Count>> = {
 };
 
 /**
- * Floating-point operations of one run: matrix products, convolutions and attention. A free axis counts with its
- * upper bound.
+ * Floating-point operations of one run: matrix products, convolutions and attention. A size known only at run time
+ * counts with its upper bound.
  */
 export function countFlops(graph: Graph): number {
   return graph.nodes.reduce(

@@ -131,6 +131,18 @@ export function gather(x: Value, indices: Value, axis = 0): Value {
 }
 
 /**
+ * Positions of the true elements of a bool vector [N], as int64 [1, n]. Their number n is known only at run time; the
+ * result is typed with its upper bound N, so only ops that take any length may read it.
+ */
+export function trueIndices(mask: Value): Value {
+  invariant(
+    mask.dtype === "bool" && mask.rank === 1,
+    `trueIndices of ${mask.dtype} [${mask.shape.join(", ")}]`,
+  );
+  return mask.graph.emit("NonZero", [mask], [{ shape: [1, mask.dim(0)], dtype: "int64" }])[0]!;
+}
+
+/**
  * Adds every element of `updates` to a copy of `x` at its index along `axis`: x[..., indices[..., i], ...] += updates[..., i].
  * Indices (int64) and updates have one shape, equal to that of `x` on all other axes; indices may repeat.
  */

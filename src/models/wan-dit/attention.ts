@@ -1,9 +1,10 @@
 // Shapes: B batch, L video tokens, R reference tokens, T = L + R, M text tokens, N image tokens, D width.
-import { type Scope, type Value, add, attention, concat, rotary, split, where } from "../../graph/index.ts";
+import { type Scope, type Value, add, attention, concat, rotary, split } from "../../graph/index.ts";
 import { dense } from "../layers/dense.ts";
 import { affineRmsNorm } from "../layers/norm.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type Rope } from "./rope.ts";
+import { type SharedKeys, sharedAttention } from "./shared-attention.ts";
 
 /** What the video tokens read by cross-attention. */
 export interface Context {
@@ -11,15 +12,6 @@ export interface Context {
   readonly text: Value;
   /** [B, N, D], or null for a model without image cross-attention. */
   readonly image: Value | null;
-}
-
-/** Keys and values of another segment's self-attention, and who uses them. */
-export interface SharedKeys {
-  /** [B, S, D]; S may be known only at run time. */
-  readonly k: Value;
-  readonly v: Value;
-  /** bool [T, 1]: tokens that keep their own keys; null when every token takes the shared ones. */
-  readonly keepsOwn: Value | null;
 }
 
 export interface SelfAttention {
@@ -47,15 +39,10 @@ export function selfAttention(
   const q = rotated("q");
   const k = rotated("k");
   const v = dense(s.in("v"), x, dim);
-  const attended = shared ? attendShared(q, k, v, shared, numHeads) : attention(q, k, v, numHeads);
+  const attended = shared ? sharedAttention(q, { k, v }, shared, numHeads) : attention(q, k, v, numHeads);
   // The output projection is linear per token, so choosing a branch before it pays one projection instead of two.
   const [videoOut, refOut] = split(dense(s.in("o"), attended, dim), 1, [video.dim(1), ref.dim(1)]);
   return { video: videoOut!, ref: refOut!, k, v };
-}
-
-function attendShared(q: Value, k: Value, v: Value, shared: SharedKeys, numHeads: number): Value {
-  const theirs = attention(q, shared.k, shared.v, numHeads);
-  return shared.keepsOwn ? where(shared.keepsOwn, attention(q, k, v, numHeads), theirs) : theirs;
 }
 
 export interface CrossAttention {

@@ -7,12 +7,12 @@ import {
   type Context,
   type CrossAttention,
   type SelfAttention,
-  type SharedKeys,
   crossAttention,
   selfAttention,
 } from "./attention.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type Rope } from "./rope.ts";
+import { type SharedKeys } from "./shared-attention.ts";
 
 /** Tokens with the time vectors that modulate them: video tokens at t, clean reference tokens at 0. */
 export interface Stream {

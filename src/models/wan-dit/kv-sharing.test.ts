@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
-import { type Graph, serialize } from "../../graph/index.ts";
-import { sampleTensor } from "../../graph/testing.ts";
+import { Graph, type Value, attention, serialize } from "../../graph/index.ts";
+import { evaluate, sampleTensor } from "../../graph/testing.ts";
 import { Engine } from "../../runtime/engine.ts";
 import { type Tensor, float32, tensor } from "../../tensor/tensor.ts";
 import { buildWanDiT } from "./build.ts";
 import { WAN_DIT_PRESETS } from "./config.ts";
 import { gatherSharedRows } from "./kv-gather.ts";
 import { type KvSharing, SUBJECT_TOKENS, kvName } from "./kv-sharing.ts";
+import { sharedAttention } from "./shared-attention.ts";
 
 const { tiny } = WAN_DIT_PRESETS;
 const shape = { latentFrames: 2, latentHeight: 4, latentWidth: 4, textTokens: 3, imageTokens: 5 };
@@ -96,4 +97,23 @@ test("the paper's modes keep background rows and all reference rows", () => {
   expect(gatherSharedRows("paper", captured, subject)).toEqual(float32([1, 1, 4, 4], [1, 2, 2]));
   expect(gatherSharedRows("paper-ref-own", captured, subject).shape).toEqual([1, 2, 2]);
   expect(gatherSharedRows("official", captured, subject)).toBe(captured);
+});
+
+test.each([
+  ["every token", 1],
+  ["no token", 0],
+])("attention parts its queries rightly when %s keeps its own keys", async (_who, keeps) => {
+  const graph = new Graph();
+  const [q, k, v] = ["q", "k", "v"].map((name) => graph.input(name, [1, 6, 8])) as [Value, Value, Value];
+  const [sharedK, sharedV] = ["sharedK", "sharedV"].map((name) => graph.input(name, [1, 3, 8])) as [
+    Value,
+    Value,
+  ];
+  const keepsOwn = graph.input("keepsOwn", [6], { dtype: "bool" });
+  graph.output("parted", sharedAttention(q, { k, v }, { k: sharedK, v: sharedV, keepsOwn }, 2));
+  graph.output("own", attention(q, k, v, 2));
+  graph.output("shared", attention(q, sharedK, sharedV, 2));
+  const feeds = { ...sampleFeeds(graph), keepsOwn: tensor("bool", [6], new Uint8Array(6).fill(keeps)) };
+  const { parted, own, shared } = await evaluate(graph, feeds);
+  expect(largestGap(parted!, keeps ? own! : shared!)).toBeLessThan(1e-6);
 });

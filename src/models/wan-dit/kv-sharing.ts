@@ -3,10 +3,10 @@
 import { type Graph, type Value, concat, expand, not, or, reshape } from "../../graph/index.ts";
 import { UserError, invariant } from "../../tensor/errors.ts";
 import { type Tensor, zeros } from "../../tensor/tensor.ts";
-import { type SharedKeys } from "./attention.ts";
 import { type BlockResult } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type TokenGrid } from "./rope.ts";
+import { type SharedKeys } from "./shared-attention.ts";
 import { SubjectMaps, type SubjectMask } from "./subject-map.ts";
 
 /**
@@ -141,7 +141,7 @@ class Share implements KvHook {
     this.maps?.add(crossAttention);
   }
 
-  /** Video tokens in M OR Ms (Eq. 6), and reference tokens where the mode says so; [T, 1]. */
+  /** Video tokens in M OR Ms (Eq. 6), and reference tokens where the mode says so; [T]. */
   private keepsOwn(block: number): Value | null {
     const { mode } = this.options;
     if (mode === "nomask") return null;
@@ -152,7 +152,7 @@ class Share implements KvHook {
     const video = current ? or(current, source) : source;
     const nothing = this.graph.constant(zeros([1], "bool") as Tensor);
     const noRef = expand(nothing, [rows * columns]);
-    return reshape(concat([video, mode === "paper-ref-own" ? not(noRef) : noRef], 0), [-1, 1]);
+    return concat([video, mode === "paper-ref-own" ? not(noRef) : noRef], 0);
   }
 
   /** The mask of the segment itself: made here from the maps of the blocks before, or given. */
