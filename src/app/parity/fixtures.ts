@@ -11,6 +11,7 @@ import type { ParityCheck } from "./rows.ts";
 import { schedulerCheck } from "./scheduler.ts";
 import { skeletonCheck } from "./skeleton.ts";
 import { umt5Check } from "./umt5.ts";
+import { vaeCheck } from "./vae.ts";
 
 /** A kind of fixture: what its config.json says it is (a folder may have any name), and its check. */
 export interface FixtureKind {
@@ -30,5 +31,6 @@ export const FIXTURE_KINDS: readonly FixtureKind[] = [
   { what: /^LoRA/, check: loraCheck },
   { what: /umT5/, check: umt5Check },
   { what: /CLIP/, check: clipCheck },
+  { what: /WanVAE_/, check: vaeCheck },
   { what: /encode_cond/, check: condCheck },
 ];

@@ -55,16 +55,22 @@ export function buildVaeDecoder(config: WanVaeConfig, chunk: VaeChunk): Graph {
   return graph;
 }
 
-/** Video [B, 3, T, H, W] -> mean and log-variance of the latents before normalisation, [B, Z, t, h, w] each. */
-export function encodeMoments(
-  config: WanVaeConfig,
-  cache: FeatureCache,
-  video: Value,
-): { readonly mu: Value; readonly logVariance: Value } {
+/** What the encoder makes of a video. */
+export interface Moments {
+  /** Before the last pointwise convolution, [B, 2Z, t, h, w]. */
+  readonly features: Value;
+  /** Mean and log-variance of the latents before normalisation, [B, Z, t, h, w] each. */
+  readonly mu: Value;
+  readonly logVariance: Value;
+}
+
+/** Encodes a video [B, 3, T, H, W] in -1..1. */
+export function encodeMoments(config: WanVaeConfig, cache: FeatureCache, video: Value): Moments {
   const scope = cache.graph.scope();
   const features = encoder(scope.in("encoder"), config, cache, video);
   const moments = pointwiseConv(scope.in("conv1"), features, 2 * config.zDim);
-  return { mu: slice(moments, 1, 0, config.zDim), logVariance: slice(moments, 1, config.zDim) };
+  const [mu, logVariance] = [slice(moments, 1, 0, config.zDim), slice(moments, 1, config.zDim)];
+  return { features, mu, logVariance };
 }
 
 /** Latents before normalisation [B, Z, t, h, w] -> video [B, 3, T, H, W], not clamped. */
