@@ -9,7 +9,7 @@ import {
   denoiserBatch,
 } from "./denoiser-batch.ts";
 import { type DenoiserModels, buildDenoiserLoss } from "./denoiser-loss.ts";
-import { addLora } from "../models/layers/lora.ts";
+import { addLora, LORA_TARGETS } from "../models/layers/lora.ts";
 import { type Params, type TrainOptions, type TrainStep, compileTrainStep, train } from "./train.ts";
 
 /** Part of a run with its own clip length: short clips first, then longer ones (curriculum). */
@@ -40,9 +40,6 @@ export interface DenoiserRun {
   /** Clips that step `step` may draw from: a dataset that is still being built grows with the steps. */
   readonly clipsAt: (step: number) => number;
 }
-
-/** Linear layers of the blocks, below the denoiser's scope (paper, section 3.2). */
-const LORA_TARGETS = /^dit\.blocks\.\d+\.(?:(?:self|cross)_attn\.[qkvo]|ffn\.[02])\.weight$/;
 
 /** What LoRA finetuning trains: the low-rank pairs, and the patch embeddings in full. */
 function isLoraTrainable(key: string): boolean {
