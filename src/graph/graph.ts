@@ -26,6 +26,8 @@ export class Value implements ValueType {
     readonly name: string,
     readonly shape: readonly number[],
     readonly dtype: DType,
+    /** The node that computes this value; null for inputs, parameters and constants. */
+    readonly producer: Node | null,
   ) {}
 
   get rank(): number {
@@ -75,7 +77,7 @@ export class Graph {
 
   /** Declares a graph input that must be fed at every run. */
   input(name: string, shape: readonly number[], options: InputOptions = {}): Value {
-    const value = this.declare(name, shape, options.dtype ?? this.dtype);
+    const value = this.declare(name, shape, options.dtype ?? this.dtype, null);
     this.inputs.set(name, value);
     if (options.freeAxes) this.freeAxes.set(name, options.freeAxes);
     return value;
@@ -91,7 +93,7 @@ export class Graph {
       );
       return known;
     }
-    const value = this.declare(key, shape, dtype);
+    const value = this.declare(key, shape, dtype, null);
     this.params.set(key, value);
     return value;
   }
@@ -103,7 +105,7 @@ export class Graph {
     const known = small ? this.constantNames.get(id) : undefined;
     if (known) return known;
     const name = this.freshName("const");
-    const value = this.declare(name, data.shape, data.dtype);
+    const value = this.declare(name, data.shape, data.dtype, null);
     this.constants.set(name, data);
     if (small) this.constantNames.set(id, value);
     return value;
@@ -150,7 +152,7 @@ export class Graph {
       outputs,
       attributes: options.attributes ?? {},
     };
-    for (const type of types) outputs.push(this.declare(this.freshName(op), type.shape, type.dtype));
+    for (const type of types) outputs.push(this.declare(this.freshName(op), type.shape, type.dtype, node));
     this.nodes.push(node);
     return outputs;
   }
@@ -160,13 +162,13 @@ export class Graph {
     return new Scope(this, path);
   }
 
-  private declare(name: string, shape: readonly number[], dtype: DType): Value {
+  private declare(name: string, shape: readonly number[], dtype: DType, producer: Node | null): Value {
     invariant(!this.values.has(name), `two values are named ${name}`);
     invariant(
       shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0),
       `${name} would have shape [${shape.join(", ")}]`,
     );
-    const value = new Value(this, name, [...shape], dtype);
+    const value = new Value(this, name, [...shape], dtype, producer);
     this.values.set(name, value);
     return value;
   }
