@@ -1,10 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { createImage, type Image } from "../media/pixels.ts";
+import { crop } from "../media/resize.ts";
 import { UserError } from "../tensor/errors.ts";
 import { Random } from "../tensor/random.ts";
-import { commonBackground, maskedL1 } from "./masked-l1.ts";
+import { commonBackground, maskedL1, maskedPsnr } from "./masked-errors.ts";
 import { seamJumpRatio } from "./seam-jump.ts";
-import { ssim } from "./ssim.ts";
+import { partialSsim, ssim } from "./ssim.ts";
 import { symmetricEigen } from "./symmetric-eigen.ts";
 import { featureConsistency, ssimConsistency } from "./temporal-consistency.ts";
 
@@ -14,13 +15,28 @@ function noise(seed: number): Image {
   return { ...gray(0), data: Uint8Array.from({ length: 8 * 8 * 3 }, () => random.integer(256)) };
 }
 
-describe("maskedL1", () => {
-  it("looks only at the chosen pixels", () => {
+describe("errors of a part of the picture", () => {
+  it("look only at the chosen pixels", () => {
     const [a, b] = [Uint8Array.of(0, 0, 0, 10, 20, 30), Uint8Array.of(255, 255, 255, 10, 20, 81)];
     expect(maskedL1(a, b, [0, 1])).toBeCloseTo(17 / 255, 12);
     expect(maskedL1(a, b, [1, 1])).toBeCloseTo((255 * 3 + 51) / 6 / 255, 12);
     expect(maskedL1(a, b, [0, 0])).toBeNaN();
+    expect(maskedPsnr(a, b, [0, 1])).toBeCloseTo(10 * Math.log10((255 ** 2 * 3) / 51 ** 2), 12);
+    expect(maskedPsnr(a, b, [0, 0])).toBeNaN();
     expect([...commonBackground([0, 1, 0, 1], [0, 0, 1, 1])]).toEqual([1, 0, 0, 0]);
+  });
+});
+
+describe("partialSsim", () => {
+  it("is SSIM where all pixels are chosen, and that of single windows where few are", () => {
+    const [a, b] = [noise(1), noise(2)];
+    const all = new Uint8Array(64).fill(1);
+    expect(partialSsim(a, b, all)).toEqual({ whole: ssim(a, b), part: ssim(a, b) });
+    // Of four windows of 7x7 in 8x8 pixels, the one in the lower right corner has its middle at (4, 4).
+    const corner = Uint8Array.from(all, (_, i) => (i === 4 * 8 + 4 ? 1 : 0));
+    const cut = (image: Image): Image => crop(image, { left: 1, top: 1, width: 7, height: 7 });
+    expect(partialSsim(a, b, corner).part).toBeCloseTo(ssim(cut(a), cut(b)), 12);
+    expect(partialSsim(a, b, new Uint8Array(64)).part).toBeNaN();
   });
 });
 

@@ -14,12 +14,34 @@ export type SsimWindow = "uniform7" | "gaussian11";
  * @throws UserError when the pictures are smaller than the window
  */
 export function ssim(a: Image, b: Image, window: SsimWindow = "uniform7"): number {
-  const means = [0, 1, 2].map((channel) => {
-    const plane = ({ data }: Image) =>
-      Float64Array.from({ length: data.length / 3 }, (_, i) => data[3 * i + channel]!);
-    return planeSsim(a, plane(a), b, plane(b), window);
-  });
-  return (means[0]! + means[1]! + means[2]!) / 3;
+  return mean(ssimMap(a, b, window).values);
+}
+
+/** SSIM of a part of two pictures only: the mean over the windows whose middle pixel is chosen. */
+export interface PartialSsim {
+  /** Of the whole pictures; see `ssim`. */
+  readonly whole: number;
+  /** NaN when no window has a chosen middle. */
+  readonly part: number;
+}
+
+/**
+ * `ssim` of two pictures, and of a part of them.
+ * @param pixels one entry per pixel, non-zero where it belongs to the part
+ */
+export function partialSsim(
+  a: Image,
+  b: Image,
+  pixels: ArrayLike<number>,
+  window: SsimWindow = "uniform7",
+): PartialSsim {
+  const { values, width } = ssimMap(a, b, window);
+  const margin = (a.width - width) / 2;
+  const isChosen = (_: number, i: number): boolean => {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    return pixels[(y + margin) * a.width + x + margin] !== 0;
+  };
+  return { whole: mean(values), part: mean(values.filter(isChosen)) };
 }
 
 /** SSIM of the luma (BT.601: 0.299 R + 0.587 G + 0.114 B, not rounded) of two pictures. */
@@ -29,7 +51,29 @@ export function lumaSsim(a: Image, b: Image, window: SsimWindow = "gaussian11"):
       { length: data.length / 3 },
       (_, i) => 0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!,
     );
-  return planeSsim(a, luma(a), b, luma(b), window);
+  return mean(planeSsim(a, luma(a), b, luma(b), window).values);
+}
+
+const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** SSIM of every window that lies inside the picture, at its middle pixel: [height - n + 1, width - n + 1]. */
+interface SsimMap {
+  readonly values: Float64Array;
+  readonly width: number;
+}
+
+/** The mean of the channels' maps. */
+function ssimMap(a: Image, b: Image, window: SsimWindow): SsimMap {
+  const maps = [0, 1, 2].map((channel) => {
+    const plane = ({ data }: Image) =>
+      Float64Array.from({ length: data.length / 3 }, (_, i) => data[3 * i + channel]!);
+    return planeSsim(a, plane(a), b, plane(b), window);
+  });
+  const [red, green, blue] = maps as [SsimMap, SsimMap, SsimMap];
+  return {
+    ...red,
+    values: red.values.map((value, i) => (value + green.values[i]! + blue.values[i]!) / 3),
+  };
 }
 
 interface Size {
@@ -40,7 +84,7 @@ interface Size {
 const C1 = (0.01 * 255) ** 2;
 const C2 = (0.03 * 255) ** 2;
 
-function planeSsim(sizeA: Size, a: Float64Array, sizeB: Size, b: Float64Array, window: SsimWindow): number {
+function planeSsim(sizeA: Size, a: Float64Array, sizeB: Size, b: Float64Array, window: SsimWindow): SsimMap {
   const { width, height } = sizeA;
   invariant(
     width === sizeB.width && height === sizeB.height,
@@ -58,14 +102,13 @@ function planeSsim(sizeA: Size, a: Float64Array, sizeB: Size, b: Float64Array, w
   const meanAA = local(a.map((x) => x * x));
   const meanBB = local(b.map((x) => x * x));
   const meanAB = local(a.map((x, i) => x * b[i]!));
-  let sum = 0;
-  for (let i = 0; i < meanA.length; i++) {
-    const [ma, mb] = [meanA[i]!, meanB[i]!];
+  const values = meanA.map((ma, i) => {
+    const mb = meanB[i]!;
     const variances = covarianceScale * (meanAA[i]! - ma * ma + meanBB[i]! - mb * mb);
     const covariance = covarianceScale * (meanAB[i]! - ma * mb);
-    sum += ((2 * ma * mb + C1) * (2 * covariance + C2)) / ((ma * ma + mb * mb + C1) * (variances + C2));
-  }
-  return sum / meanA.length;
+    return ((2 * ma * mb + C1) * (2 * covariance + C2)) / ((ma * ma + mb * mb + C1) * (variances + C2));
+  });
+  return { values, width: width - kernel.length + 1 };
 }
 
 /** Weighted means over every window that fits: [height - n + 1, width - n + 1] from a kernel of n by n. */

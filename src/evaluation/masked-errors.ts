@@ -1,4 +1,6 @@
 import { invariant } from "../tensor/errors.ts";
+import { l1 } from "./l1.ts";
+import { psnr } from "./psnr.ts";
 
 /**
  * Mean absolute difference of the chosen pixels of two pictures, as a share of 255: the background error with the
@@ -7,17 +9,22 @@ import { invariant } from "../tensor/errors.ts";
  * @returns 0..1; NaN when no pixel counts
  */
 export function maskedL1(a: Uint8Array, b: Uint8Array, pixels: ArrayLike<number>): number {
-  invariant(a.length === b.length, `pictures of ${a.length} and ${b.length} bytes cannot be compared`);
-  const channels = a.length / pixels.length;
-  invariant(Number.isInteger(channels), `a mask of ${pixels.length} pixels does not fit ${a.length} bytes`);
-  let sum = 0;
-  let counted = 0;
-  for (let pixel = 0; pixel < pixels.length; pixel++) {
-    if (pixels[pixel] === 0) continue;
-    counted += channels;
-    for (let i = pixel * channels; i < (pixel + 1) * channels; i++) sum += Math.abs(a[i]! - b[i]!);
-  }
-  return sum / counted / 255;
+  return l1(chosen(a, pixels), chosen(b, pixels));
+}
+
+/** Peak signal-to-noise ratio of the chosen pixels in dB; NaN when no pixel counts. See `maskedL1` and `psnr`. */
+export function maskedPsnr(a: Uint8Array, b: Uint8Array, pixels: ArrayLike<number>): number {
+  return psnr(chosen(a, pixels), chosen(b, pixels));
+}
+
+/** The bytes of the pixels that count, in order. */
+function chosen(picture: Uint8Array, pixels: ArrayLike<number>): Uint8Array {
+  const channels = picture.length / pixels.length;
+  invariant(
+    Number.isInteger(channels),
+    `a mask of ${pixels.length} pixels does not fit ${picture.length} bytes`,
+  );
+  return picture.filter((_, i) => pixels[Math.floor(i / channels)] !== 0);
 }
 
 /** The pixels that are background in both of two pictures, from their subject masks (non-zero: subject). */
