@@ -1,7 +1,7 @@
 import { makeIdentity } from "../avatar/identity.ts";
 import { makeMotion, type World } from "../avatar/motion.ts";
 import { makeScene } from "../avatar/scene.ts";
-import { type Clip, renderClip, renderReference } from "../avatar/clip.ts";
+import { type Clip, type ClipRequest, renderClip, renderReference } from "../avatar/clip.ts";
 import { clipPixels } from "../diffusion/image-feature.ts";
 import { type VideoVae } from "../diffusion/latents.ts";
 import { type Image, imageFromBytes } from "../media/pixels.ts";
@@ -29,8 +29,11 @@ export interface RenderedClip {
   readonly reference: Image;
 }
 
-/** Clip number `index` of a series. */
-export function renderSeriesClip(recipe: ClipRecipe, index: number): RenderedClip {
+/** Who dances where and how in clip number `index` of a series, and how they stand in the reference. */
+export function seriesClipRequest(
+  recipe: ClipRecipe,
+  index: number,
+): { readonly clip: ClipRequest & { readonly startS: number }; readonly stance: number } {
   const random = new Random(recipe.series).fork(index);
   const seed = (): number => random.integer(2 ** 31);
   const { world, width, height, numFrames } = recipe;
@@ -38,9 +41,15 @@ export function renderSeriesClip(recipe: ClipRecipe, index: number): RenderedCli
   const scene = makeScene(seed(), world);
   const motion = makeMotion(seed(), world);
   const startS = random.uniform(0, 20);
-  const clip = renderClip({ identity, scene, motion, width, height, numFrames, startS });
-  const reference = renderReference({ identity, scene, width, height, stance: seed() }).image;
-  return { clip, reference };
+  return { clip: { identity, scene, motion, width, height, numFrames, startS }, stance: seed() };
+}
+
+/** Clip number `index` of a series. */
+export function renderSeriesClip(recipe: ClipRecipe, index: number): RenderedClip {
+  const { clip, stance } = seriesClipRequest(recipe, index);
+  const { identity, scene, width, height } = clip;
+  const reference = renderReference({ identity, scene, width, height, stance }).image;
+  return { clip: renderClip(clip), reference };
 }
 
 /** Frames, skeletons and hand normals of a clip as pictures. */
