@@ -21,12 +21,17 @@ export type OpenVaeGraph = (graph: ReturnType<typeof buildVaeEncoder>, name: str
 
 type Side = "encoder" | "decoder";
 
+/** What the layers remember from chunk to chunk, in the engine's memory. */
+type History = Map<string, Slot>;
+
 /**
  * Encodes and decodes videos of any length chunk by chunk: memory depends on the frame size only. Graphs are opened
  * when first needed, one pair per side and frame size, and kept until `release`.
  */
 export class VideoVae {
   private readonly runners = new Map<string, Promise<Runner>>();
+  /** Histories of finished videos, to be written over by later ones: slots are never freed singly. */
+  private readonly idle: Readonly<Record<Side, History[]>> = { encoder: [], decoder: [] };
 
   constructor(
     readonly config: WanVaeConfig,
@@ -40,7 +45,7 @@ export class VideoVae {
   async encode(frames: Frames): Promise<Tensor<"float32">> {
     const stride = temporalStride(this.config);
     const parts: Tensor[] = [];
-    const history = new Map<string, Slot>();
+    const history = this.idle.encoder.pop() ?? new Map();
     let pending: Image[] = [];
     let numFrames = 0;
     for await (const frame of frames) {
@@ -50,6 +55,7 @@ export class VideoVae {
       parts.push(await this.encodeChunk(pending, parts.length === 0, history));
       pending = [];
     }
+    this.idle.encoder.push(history);
     numLatentFrames(this.config, numFrames);
     return concatFrames(parts);
   }
@@ -62,7 +68,7 @@ export class VideoVae {
   /** Normalised latents [1, Z, t, h, w] -> videos [1, 3, 1 or 4, H, W] of one latent frame each, not clamped. */
   async *decodeChunks(latents: Tensor<"float32">): AsyncGenerator<Tensor<"float32">> {
     const [, , numFrames, latentHeight, latentWidth] = latentShape(this.config, latents);
-    const history = new Map<string, Slot>();
+    const history = this.idle.decoder.pop() ?? new Map();
     for (let t = 0; t < numFrames; t++) {
       const position = t === 0 ? "start" : "next";
       const chunk: VaeChunk = { position, numLatentFrames: 1, latentHeight, latentWidth };
@@ -70,6 +76,7 @@ export class VideoVae {
       const { video } = await this.runChunk("decoder", chunk, feeds, history);
       yield video as Tensor<"float32">;
     }
+    this.idle.decoder.push(history);
   }
 
   /**
@@ -116,11 +123,7 @@ export class VideoVae {
     await Promise.all(opened.map((runner) => runner.release()));
   }
 
-  private async encodeChunk(
-    frames: readonly Image[],
-    atStart: boolean,
-    history: Map<string, Slot>,
-  ): Promise<Tensor> {
+  private async encodeChunk(frames: readonly Image[], atStart: boolean, history: History): Promise<Tensor> {
     const { width, height } = frames[0]!;
     const stride = spatialStride(this.config);
     if (width % stride !== 0 || height % stride !== 0) {
@@ -138,12 +141,12 @@ export class VideoVae {
     return latents!;
   }
 
-  /** Runs one chunk; what the layers remember stays in `history`, in the engine's memory. */
+  /** Runs one chunk. */
   private async runChunk(
     side: Side,
     chunk: VaeChunk,
     feeds: Readonly<Record<string, Tensor>>,
-    history: Map<string, Slot>,
+    history: History,
   ): Promise<Record<string, Tensor>> {
     const runner = await this.runnerFor(side, chunk);
     const past: Record<string, Slot> = {};
