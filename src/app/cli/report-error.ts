@@ -1,6 +1,7 @@
 /** What a command that failed says, and with which code it ends. */
 import { UserError } from "../../tensor/errors.ts";
 import { InterruptedError } from "./interrupt.ts";
+import { printable } from "./printable.ts";
 
 /** Exit codes: 1 for every failure, 130 after Ctrl-C as shells have it. */
 export const EXIT = { failure: 1, interrupted: 130 } as const;
@@ -44,11 +45,18 @@ function systemFault(error: unknown): string | null {
   return systemFault(error.cause);
 }
 
-/** Lists of faults, as schemas give them, become one line. */
+/** A list, one fault a line and perhaps indented below a heading, becomes one sentence after another. */
 function oneLine(message: string): string {
-  return message
+  const lines = message
     .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "")
+    .filter((line) => line.trim() !== "")
+    .map((text, i) => ({ text: text.trim(), isItem: i > 0 && /^\s/.test(text) }));
+  return lines
+    .map(({ text, isItem }, i) => {
+      const next = lines[i + 1];
+      if (next === undefined || /[.:;,?!]$/.test(text)) return printable(text);
+      if (next.isItem) return `${printable(text)}${isItem ? ";" : ":"}`;
+      return `${printable(text)}.`;
+    })
     .join(" ");
 }

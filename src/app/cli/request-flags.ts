@@ -65,7 +65,7 @@ export interface SamplingFlags {
 export function addSamplingFlags(command: Command): Command {
   return command
     .optionsGroup("Sampling:")
-    .option("--prompt <text>", "what the video shows (default: found in nothing but the subject)")
+    .option("--prompt <text>", 'what the video shows (default: "A person is dancing.")')
     .option("--negative-prompt <text>", "what it must not show (default: the model's)")
     .option(
       "--subject <words>",

@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { examples } from "../help.ts";
 import { parseNumber, parseSize } from "../request-flags.ts";
 
@@ -73,8 +73,9 @@ function sampleCommand(): Command {
 }
 
 function seedFlags(command: Command): Command {
+  const size = new Option("--size <WxH>", "width and height, even numbers");
   return command
     .option("--person <seed>", "body, face, hair and clothes", parseNumber, 0)
     .option("--scene <seed>", "place, light and shot", parseNumber, 0)
-    .option("--size <WxH>", "width and height, even numbers", parseSize, { width: 512, height: 768 });
+    .addOption(size.argParser(parseSize).default({ width: 512, height: 768 }, "512x768"));
 }

@@ -17,9 +17,9 @@ interface GenerateFlags extends DrivingFlags, SamplingFlags, PlacementFlags {
   readonly image: string;
   readonly out: string;
   readonly workDir?: string;
-  readonly resume: boolean;
-  readonly dryRun: boolean;
-  readonly quiet: boolean;
+  readonly resume?: boolean;
+  readonly dryRun?: boolean;
+  readonly quiet?: boolean;
 }
 
 export function generateCommand(): Command {
@@ -35,14 +35,14 @@ export function generateCommand(): Command {
   addPlacementFlags(addSamplingFlags(addDrivingFlags(command)));
   return command
     .optionsGroup("The run:")
-    .option("--dry-run", "print the plan (segments, tokens, FLOP, memory, time) and generate nothing", false)
+    .option("--dry-run", "print the plan (segments, tokens, FLOP, memory, time) and generate nothing")
     .option(
       "--work-dir <folder>",
       "where unfinished work lies; kept in the end (default: OUT.work, removed in the end)",
     )
     .option("--resume", "go on with the work found there (the default)")
     .option("--no-resume", "start again")
-    .option("--quiet", "say nothing but errors", false)
+    .option("--quiet", "say nothing but errors")
     .addHelpText(
       "after",
       examples({
@@ -76,7 +76,7 @@ async function generateAction(flags: GenerateFlags): Promise<void> {
     import("../run-with-display.ts"),
   ]);
   const workDir = flags.workDir ?? `${flags.out}.work`;
-  const result = await runWithDisplay({ quiet: flags.quiet, workDir }, (options) =>
+  const result = await runWithDisplay({ quiet: flags.quiet === true, workDir }, (options) =>
     generate(request, options),
   );
   if (!flags.quiet) console.log(await summaryOf(result));

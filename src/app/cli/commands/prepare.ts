@@ -4,7 +4,7 @@ import { addDrivingFlags, drivingRequest, type DrivingFlags } from "../request-f
 
 interface PrepareFlags extends DrivingFlags {
   readonly out: string;
-  readonly quiet: boolean;
+  readonly quiet?: boolean;
 }
 
 export function prepareCommand(): Command {
@@ -16,7 +16,7 @@ export function prepareCommand(): Command {
     )
     .requiredOption("--out <folder>", "folder to write into");
   return addDrivingFlags(command)
-    .option("--quiet", "say nothing but errors", false)
+    .option("--quiet", "say nothing but errors")
     .addHelpText(
       "after",
       examples({
@@ -29,7 +29,7 @@ export function prepareCommand(): Command {
         import("../run-with-display.ts"),
       ]);
       const request = { out: flags.out, ...drivingRequest(flags) };
-      const result = await runWithDisplay({ quiet: flags.quiet, workDir: null }, (options) =>
+      const result = await runWithDisplay({ quiet: flags.quiet === true, workDir: null }, (options) =>
         prepare(request, options),
       );
       if (!flags.quiet) console.log(result);
