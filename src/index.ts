@@ -1,4 +1,6 @@
 /** The library: long videos of a person from one reference image and a driving video. */
+export { generate } from "./pipeline/generate.ts";
+export { generateEvents } from "./pipeline/generate-events.ts";
 export { checkGenerateRequest, checkPrepareRequest, EMBEDDED_MODEL, SHOTS } from "./pipeline/request.ts";
 export type { GenerateRequest, PrepareRequest, Shot } from "./pipeline/request.ts";
 export { PHASES } from "./pipeline/progress.ts";

@@ -54,6 +54,12 @@ export function denoiserShape(description: ModelDescription, size: SegmentSize):
   };
 }
 
+/** [16, f, h, w] of a segment's latents. */
+export function latentShapeOf(description: ModelDescription, size: SegmentSize): number[] {
+  const { latentFrames, latentHeight, latentWidth } = denoiserShape(description, size);
+  return [description.dit.outDim, latentFrames, latentHeight, latentWidth];
+}
+
 /** Checkpoints of a folder's parts, the denoiser's apart. */
 interface Encoders {
   readonly vae: Checkpoint;

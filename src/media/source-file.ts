@@ -2,7 +2,10 @@ import { stat } from "node:fs/promises";
 import { UserError } from "../tensor/errors.ts";
 
 /** Throws UserError unless `path` is a file with content; `kind` says what was expected there. */
-export async function checkSourceFile(path: string, kind: "image" | "video" | "frame store"): Promise<void> {
+export async function checkSourceFile(
+  path: string,
+  kind: "image" | "video" | "frame store" | "keypoints",
+): Promise<void> {
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     const reason =
       error.code === "ENOENT" ? "does not exist" : `cannot be opened (${error.code ?? error.message})`;

@@ -127,7 +127,11 @@ export const generateRequestSchema = z
     /** Which tokens share; `paper` by Eq. 5-6, `official` as the published code comes out. */
     kvMode: z.enum(["paper", "paper-ref-own", "official", "nomask"]).default("paper"),
     /** Segment whose background the others share: an even number. */
-    anchor: z.union([z.literal("auto"), z.number().int().nonnegative()]).default("auto"),
+    anchor: z
+      .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2)], {
+        error: "expected auto, or the index of a base segment: 0, 2, 4, ...",
+      })
+      .default("auto"),
     device: z.string().default("cpu"),
     precision: z.string().default("auto"),
     /** Threads inside one operation of the CPU. */

@@ -2,7 +2,9 @@
 import type { ModelDescription } from "../diffusion/model-folder.ts";
 import type { SharingMode } from "../diffusion/denoiser.ts";
 import { UserError } from "../tensor/errors.ts";
+import type { Plan } from "./plan.ts";
 import type { CheckedGenerateRequest, Shot } from "./request.ts";
+import type { Run } from "./run.ts";
 
 /** From the first to before the second. */
 export type Range = readonly [from: number, to: number];
@@ -41,6 +43,25 @@ export function planSharing(
   const lastStep = Math.min(steps[1], numSteps);
   if (steps[0] >= lastStep || blocks[0] >= blocks[1]) return null;
   return { shot: chosen, steps: [steps[0], lastStep], blocks, mode: kvMode };
+}
+
+/**
+ * The sharing of a run: that of its request, if the prompt tells where the subject is.
+ * @throws UserError when sharing was asked for by name and no subject is known
+ */
+export function chooseSharing(run: Run, plan: Plan, shot: Shot): SharingPlan | null {
+  const { request, sampling, model } = run;
+  const numBases = plan.segments.filter(({ kind }) => kind !== "interpolated").length;
+  const sharing = planSharing(request, model.description, sampling.numSteps, shot);
+  if (!sharing || numBases < 2) return null;
+  const { prompt, subject } = sampling;
+  if (sharing.mode === "nomask" || model.subjectTokens(prompt, subject ?? undefined)) return sharing;
+  const fault = `no word of the prompt "${prompt}" is known to stand for the person`;
+  if (request.kvShare !== "auto") {
+    throw new UserError(`kvShare: ${fault}; name it with subject, or take kvShare off`);
+  }
+  run.notify(`${fault}, so the segments share no background; name it with subject`);
+  return null;
 }
 
 function checkRange(what: string, [from, to]: Range, count: number, owner: string): void {

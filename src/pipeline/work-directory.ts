@@ -5,15 +5,19 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { explainWriteFailure } from "../media/atomic-file.ts";
 import { writeFileAtomically } from "../runtime/atomic-file.ts";
 import { UserError } from "../tensor/errors.ts";
 import { takeLock } from "./lock.ts";
 
 /** Layout of a work directory; another number means files of another meaning. */
 const FORMAT = 1;
+
+const MANIFEST = "run.json";
+const LOCK = "lock";
 
 /** Contents of `run.json`. */
 export const manifestSchema = z.object({ format: z.number(), settings: z.record(z.string(), z.string()) });
@@ -59,12 +63,19 @@ export class WorkDirectory {
 
   /**
    * Creates the folder, or opens it to go on with the same run.
-   * @throws UserError when it is in use, belongs to other settings (they are named) or to another version
+   * @param startAgain removes what an earlier run has left in it, whatever its settings
+   * @throws UserError when it cannot be made, is in use, holds other things, belongs to other settings (they are named)
+   * or to another version
    */
-  static async open(path: string, settings: RunSettings): Promise<WorkDirectory> {
-    await mkdir(path, { recursive: true });
-    const unlock = await takeLock(join(path, "lock"));
+  static async open(path: string, settings: RunSettings, startAgain = false): Promise<WorkDirectory> {
+    await mkdir(path, { recursive: true }).catch((cause: Error) => {
+      throw new UserError(`cannot make the work directory ${path}: ${cause.message}`, { cause });
+    });
+    await checkOwnership(path);
+    const unlock = await takeLock(join(path, LOCK));
     try {
+      if (startAgain) await empty(path);
+      await removePartialFiles(path);
       await checkManifest(path, settings);
       return new WorkDirectory(path, hashOf(JSON.stringify(Object.entries(settings).sort())), unlock);
     } catch (error) {
@@ -73,14 +84,25 @@ export class WorkDirectory {
     }
   }
 
-  /** Runs a step, or finds that an earlier run has finished it with the same inputs and that its files are whole. */
-  async step({ id, needs = [], files, run }: Step): Promise<FinishedStep> {
-    const key = hashOf(JSON.stringify([this.settingsHash, id, needs]));
-    const paths = files.map((name) => join(this.path, name));
-    if (await this.isFinished(id, key, files)) return { key, paths, reused: true };
+  /** A step that an earlier run has finished with the same inputs and whose files are whole, or null. */
+  async find({ id, needs = [], files }: Omit<Step, "run">): Promise<FinishedStep | null> {
+    const key = this.keyOf(id, needs);
+    if (!(await this.isFinished(id, key, files))) return null;
+    return { key, paths: this.pathsOf(files), reused: true };
+  }
+
+  /** Runs a step, or finds that an earlier run has finished it. */
+  async step({ run, ...step }: Step): Promise<FinishedStep> {
+    const finished = await this.find(step);
+    if (finished) return finished;
+    const { id, needs = [], files } = step;
+    const key = this.keyOf(id, needs);
+    const paths = this.pathsOf(files);
     const startedAt = performance.now();
     const temporary = paths.map((path) => `${path}.partial`);
-    await run(temporary);
+    await run(temporary).catch((error: unknown) => {
+      throw explainWriteFailure(error, this.path);
+    });
     const record: StepRecord = { key, durationMs: 0, files: [] };
     for (const [i, name] of files.entries()) {
       const { size } = await stat(temporary[i]!);
@@ -98,6 +120,12 @@ export class WorkDirectory {
     for (const name of files) await rm(join(this.path, name), { force: true });
   }
 
+  /** True when no step has been finished yet. */
+  async isEmpty(): Promise<boolean> {
+    const names = await readdir(this.path);
+    return !names.some((name) => name.endsWith(".json") && name !== MANIFEST);
+  }
+
   /** Gives the folder free for other runs. Its files stay. */
   async close(): Promise<void> {
     await this.unlock();
@@ -105,7 +133,16 @@ export class WorkDirectory {
 
   /** Removes the folder with everything in it. */
   async remove(): Promise<void> {
+    await empty(this.path);
     await rm(this.path, { recursive: true, force: true });
+  }
+
+  private keyOf(id: string, needs: readonly string[]): string {
+    return hashOf(JSON.stringify([this.settingsHash, id, needs]));
+  }
+
+  private pathsOf(files: readonly string[]): string[] {
+    return files.map((name) => join(this.path, name));
   }
 
   private async isFinished(id: string, key: string, files: readonly string[]): Promise<boolean> {
@@ -127,8 +164,36 @@ export class WorkDirectory {
   }
 }
 
+/** @throws UserError when a folder holds things but is no work directory */
+async function checkOwnership(path: string): Promise<void> {
+  const names = await readdir(path);
+  if (names.includes(MANIFEST) || names.every((name) => name === LOCK || isPartial(name))) return;
+  throw new UserError(
+    `${path} is not a work directory and holds other files (${names.slice(0, 3).join(", ")}); ` +
+      "choose an empty folder, or one that does not exist",
+  );
+}
+
+/** Empties a work directory. The manifest goes last: a folder that is killed half empty is still known as ours. */
+async function empty(path: string): Promise<void> {
+  const names = (await readdir(path)).filter((name) => name !== LOCK && name !== MANIFEST);
+  for (const name of names) await rm(join(path, name), { recursive: true, force: true });
+  await rm(join(path, MANIFEST), { force: true });
+}
+
+/** Removes what a killed run was writing. */
+async function removePartialFiles(path: string): Promise<void> {
+  for (const name of await readdir(path)) {
+    if (isPartial(name)) await rm(join(path, name), { force: true });
+  }
+}
+
+function isPartial(name: string): boolean {
+  return name.endsWith(".partial") || name.startsWith(".partial-");
+}
+
 async function checkManifest(path: string, settings: RunSettings): Promise<void> {
-  const file = join(path, "run.json");
+  const file = join(path, MANIFEST);
   const text = await readFile(file, "utf8").catch(() => null);
   if (text === null) return writeJson(file, { format: FORMAT, settings });
   const manifest = manifestSchema.safeParse(parseJson(text)).data;

@@ -24,8 +24,9 @@ export async function writeFileAtomically(
     await syncDirectory(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true });
-    const code = (cause as NodeJS.ErrnoException).code;
-    if (code === undefined) throw cause;
+    // Faults of the system have names as codes; an aborted signal's reason has a number.
+    const code: unknown = (cause as NodeJS.ErrnoException).code;
+    if (typeof code !== "string") throw cause;
     const reason = code === "ENOSPC" ? "the disk is full; free some space" : (cause as Error).message;
     throw new UserError(`cannot write ${path}: ${reason}`, { cause });
   }

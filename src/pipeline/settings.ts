@@ -1,0 +1,136 @@
+/** A request with everything decided: the model's defaults filled in, inputs identified by their content. */
+import { readFile, realpath, stat } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { MODEL_FILES, MODEL_JSON, type ModelDescription, TOKENIZER_JSON } from "../diffusion/model-folder.ts";
+import type { Placement } from "../diffusion/placement.ts";
+import { resolveDevice, resolvePrecision } from "../runtime/devices.ts";
+import { UserError } from "../tensor/errors.ts";
+import { planSegments } from "./plan.ts";
+import type { CheckedGenerateRequest } from "./request.ts";
+import { type RunSettings, hashFile } from "./work-directory.ts";
+
+/** The prompt of requests without one. It says nothing about the person but where attention finds them. */
+export const DEFAULT_PROMPT = "A person is dancing.";
+
+/** What the result will look like, and how it is sampled. */
+export interface SamplingSettings {
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** Words of the prompt that stand for the person; null: found by themselves. */
+  readonly subject: string | null;
+  readonly seed: number;
+  readonly numSteps: number;
+  readonly guidanceScale: number;
+  readonly shift: number;
+  readonly segmentFrames: number;
+  /** Null: about a quarter of the segment. */
+  readonly headFrames: number | null;
+  readonly tailFrames: number | null;
+}
+
+/** @throws UserError when the lengths make no plan */
+export function resolveSampling(
+  request: CheckedGenerateRequest,
+  { defaults }: ModelDescription,
+): SamplingSettings {
+  const settings = {
+    ...(request.size ?? { width: defaults.width, height: defaults.height }),
+    fps: request.fps ?? defaults.fps,
+    prompt: request.prompt ?? DEFAULT_PROMPT,
+    negativePrompt: request.negativePrompt ?? defaults.negativePrompt,
+    subject: request.subject ?? null,
+    seed: request.seed,
+    numSteps: request.steps ?? defaults.steps,
+    guidanceScale: request.guidanceScale ?? defaults.guidanceScale,
+    shift: defaults.shift,
+    segmentFrames: request.segmentFrames ?? defaults.segmentFrames,
+    headFrames: request.headFrames ?? null,
+    tailFrames: request.tailFrames ?? null,
+  };
+  // A plan of two segments tells whether the lengths fit together, before anything is computed.
+  planSegments(settings.segmentFrames + 1, overlapOptions(settings));
+  return settings;
+}
+
+/** The lengths of a segment, as the planner takes them. */
+export function overlapOptions({ segmentFrames, headFrames, tailFrames }: SamplingSettings) {
+  return {
+    segmentFrames,
+    ...(headFrames !== null && { headFrames }),
+    ...(tailFrames !== null && { tailFrames }),
+  };
+}
+
+/**
+ * Where networks run.
+ * @param announce told what an automatic choice took
+ * @throws UserError for a device or precision that this machine does not have
+ */
+export async function resolvePlacement(
+  { device, precision, threads = availableParallelism() }: CheckedGenerateRequest,
+  announce: (message: string) => void,
+): Promise<Placement> {
+  const resolved = await resolveDevice(device, announce);
+  const type = resolvePrecision(precision, resolved);
+  if (type !== "float32") {
+    throw new UserError(`precision "${type}": the networks compute in float32 so far; take float32 or auto`);
+  }
+  return { device: resolved, threads };
+}
+
+/** Refuses a result that would overwrite an input, or a folder. */
+export async function checkOutput({ out, image, video, keypoints }: CheckedGenerateRequest): Promise<void> {
+  if ((await stat(out).catch(() => null))?.isDirectory()) {
+    throw new UserError(`out: ${out} is a folder; expected the path of a file`);
+  }
+  const target = await realpath(out).catch(() => resolve(out));
+  for (const [name, path] of Object.entries({ image, video, keypoints })) {
+    if (path === undefined || (await realpath(path).catch(() => resolve(path))) !== target) continue;
+    throw new UserError(`out: ${out} is the ${name} itself; choose another name`);
+  }
+}
+
+/**
+ * Everything that the bytes of the result depend on. The number of threads is part of it, because sums are split by
+ * it and so rounded differently.
+ */
+export async function identifyRun(
+  request: CheckedGenerateRequest,
+  sampling: SamplingSettings,
+  placement: Placement,
+): Promise<RunSettings> {
+  const inputs: Record<string, string> = {};
+  for (const name of ["image", "video", "keypoints"] as const) {
+    const path = request[name];
+    inputs[name] = path === undefined ? "none" : await identifyFile(path);
+  }
+  const names = [MODEL_JSON, TOKENIZER_JSON, ...Object.values(MODEL_FILES)];
+  for (const name of names) inputs[`model/${name}`] = await identifyFile(join(request.model, name));
+  const { kvShare, kvMode, anchor } = request;
+  const choices = { ...sampling, kvShare, kvMode, anchor, ...placement };
+  return {
+    version: await packageVersion(),
+    ...inputs,
+    ...Object.fromEntries(
+      Object.entries(choices).map(([name, value]) => [
+        name,
+        typeof value === "object" ? JSON.stringify(value) : String(value),
+      ]),
+    ),
+  };
+}
+
+/** A file by its content. */
+async function identifyFile(path: string): Promise<string> {
+  return `sha256 ${await hashFile(path)}`;
+}
+
+/** Version of this package. */
+async function packageVersion(): Promise<string> {
+  const manifest = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}

@@ -1,0 +1,42 @@
+import { imageFromBytes } from "../media/pixels.ts";
+import { type AudioOutcome, openVideoEncoder } from "../media/video.ts";
+import type { Plan, Segment } from "./plan.ts";
+import type { Image } from "../media/pixels.ts";
+import type { Run } from "./run.ts";
+import { stitch } from "./stitch.ts";
+
+/**
+ * Stitches the segments and writes the video, frame by frame, with the sound of the driving video. The file appears
+ * complete or not at all.
+ */
+export async function writeVideo(
+  { request, sampling, meter, signal }: Run,
+  plan: Plan,
+  framesOf: (segment: Segment) => AsyncIterable<Image>,
+): Promise<AudioOutcome> {
+  const { width, height, fps } = sampling;
+  const of = plan.numFrames;
+  meter.begin("write", of);
+  const encoder = await openVideoEncoder(request.out, {
+    width,
+    height,
+    fps,
+    ...(request.video !== undefined && { audioFrom: { path: request.video } }),
+  });
+  try {
+    let step = 0;
+    for await (const bytes of stitch(plan, (segment) => bytesOf(framesOf(segment)))) {
+      signal?.throwIfAborted();
+      await encoder.write(imageFromBytes(width, height, bytes));
+      step++;
+      meter.advance({ activity: "write", segment: null, step, of, work: 1 });
+    }
+    return (await encoder.close()).audio;
+  } finally {
+    await encoder.abort();
+  }
+}
+
+async function* bytesOf(frames: AsyncIterable<Image>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of frames) yield data;
+}
