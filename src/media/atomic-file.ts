@@ -26,10 +26,14 @@ export async function writeAtomically(
     await syncFile(temporary);
     await rename(temporary, path);
   } catch (error) {
-    // Removing is a courtesy; the failure to tell is the first one.
-    await rm(temporary, { force: true }).catch(() => {});
+    await removeLeftover(temporary);
     throw explainWriteFailure(error, path);
   }
+}
+
+/** Removes a temporary file if it is there. Only a courtesy: the failure to tell is the one that led here. */
+export async function removeLeftover(path: string): Promise<void> {
+  await rm(path, { force: true }).catch(() => {});
 }
 
 /** Flushes a file to the disk: a rename must not become durable before the content. */

@@ -1,8 +1,8 @@
 import { once } from "node:events";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { dirname, join, basename, resolve } from "node:path";
 import { invariant } from "../tensor/errors.ts";
-import { explainWriteFailure, syncFile, temporaryPath } from "./atomic-file.ts";
+import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "./atomic-file.ts";
 import { startFfmpeg, type FfmpegProcess } from "./ffmpeg-process.ts";
 import { inputOptions, probeFile, type ProbedFile } from "./ffprobe.ts";
 import { frameRateFraction } from "./frame-rate.ts";
@@ -35,7 +35,7 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
     isOpen = false;
     ffmpeg?.kill();
     await ffmpeg?.ended.catch(() => {});
-    await Promise.all([temporary, silent].map((file) => rm(file, { force: true })));
+    await Promise.all([temporary, silent].map(removeLeftover));
   }
   /** Any failure ends the file. */
   async function guard<T>(work: () => Promise<T>): Promise<T> {
@@ -59,9 +59,10 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
         invariant(isOpen, "the encoder is open");
         checkFrame(image, options);
         const { stdin } = running;
+        // The process may end while its pipe is full; its messages say more than the pipe does.
+        const goesOn = stdin.write(image.data) || once(stdin, "drain").catch(() => {});
+        await Promise.race([goesOn, running.ended]);
         if (stdin.destroyed) throw await failure(running);
-        // The process may end while its pipe is full.
-        if (!stdin.write(image.data)) await Promise.race([once(stdin, "drain"), running.ended]);
         numFrames += 1;
       }),
     close: () =>
@@ -73,7 +74,7 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
         if (audio === "copied" && options.audioFrom && sound) {
           const { num, den } = frameRateFraction(options.fps);
           await addAudio(silent, options.audioFrom, sound, (numFrames * den) / num, temporary);
-          await rm(silent, { force: true });
+          await removeLeftover(silent);
         }
         isOpen = false;
         await syncFile(temporary);
@@ -93,9 +94,9 @@ const MP4_OUTPUT = "-map_metadata -1 -fflags +bitexact -movflags +faststart -f m
 
 function encodeArguments(target: string, { width, height, fps, crf = 18 }: EncodeOptions): string[] {
   const { num, den } = frameRateFraction(fps);
-  const { preset, profile, threads } = X264_OPTIONS;
   const source = `-f rawvideo -pixel_format rgb24 -video_size ${width}x${height} -framerate ${num}/${den} -i pipe:0`;
-  const codec = `-c:v libx264 -preset ${preset} -profile:v ${profile} -threads ${threads} -crf ${crf} -flags:v +bitexact`;
+  const x264 = Object.entries(X264_OPTIONS).map(([name, value]) => `-${name} ${value}`);
+  const codec = `-c:v libx264 ${x264.join(" ")} -crf ${crf} -flags:v +bitexact`;
   const color =
     "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -chroma_sample_location left";
   const all = `-nostats -v error ${source} -vf ${RGB_TO_BT709} ${codec} ${color} ${MP4_OUTPUT}`;
@@ -112,7 +113,11 @@ async function addAudio(
 ): Promise<void> {
   const skipS = startS + videoStartS - fileStartS;
   const seek = skipS > 0 ? ["-ss", String(skipS)] : [];
-  const output = `-map 0:v:0 -map 1:a:0 -c copy -t ${durationS} ${MP4_OUTPUT}`.split(" ");
+  // Seeking goes to a key frame of the pictures there; the sound before the wanted time is dropped.
+  const output =
+    `-map 0:v:0 -map 1:a:0 -c copy ${startS > 0 ? "-copypriorss:a 0 " : ""}-t ${durationS} ${MP4_OUTPUT}`.split(
+      " ",
+    );
   const inputs = [...inputOptions(silent), ...seek, ...inputOptions(path)];
   const ffmpeg = startFfmpeg("ffmpeg", [
     "-nostdin",

@@ -1,9 +1,9 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rename } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { AVFMT_FLAG_BITEXACT } from "node-av/constants";
 import { Dictionary, FormatContext, type Packet } from "node-av/lib";
 import { invariant } from "../tensor/errors.ts";
-import { explainWriteFailure, syncFile, temporaryPath } from "./atomic-file.ts";
+import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "./atomic-file.ts";
 import { openAudioCopy } from "./node-av-audio.ts";
 import { check } from "./node-av-filter.ts";
 import { openH264Encoder, type H264Encoder } from "./node-av-h264.ts";
@@ -35,7 +35,7 @@ export async function openNodeAvEncoder(path: string, options: EncodeOptions): P
   async function abort(): Promise<void> {
     if (!isOpen) return;
     await release();
-    await rm(temporary, { force: true });
+    await removeLeftover(temporary);
   }
   /** Any failure ends the file. */
   async function guard<T>(work: () => Promise<T>): Promise<T> {

@@ -1,5 +1,5 @@
 import type { Image } from "./pixels.ts";
-import type { DecodeOptions, VideoFrame } from "./video-backend.ts";
+import { noFrames, type DecodeOptions, type VideoFrame } from "./video-backend.ts";
 
 /** A decoded frame, before its conversion to an Image. */
 export interface TimedContent<T> {
@@ -21,6 +21,7 @@ export type DecodeFrom<T> = (startS: number) => AsyncIterable<TimedContent<T>>;
  * whatever decodes. Time before the first frame shows the first frame. Every content given is released exactly once.
  */
 export async function* sampleFrames<T>(
+  path: string,
   decodeFrom: DecodeFrom<T>,
   options: DecodeOptions,
   toImage: (content: T) => Promise<Image>,
@@ -40,7 +41,7 @@ export async function* sampleFrames<T>(
   }
 
   try {
-    for await (const frame of framesFrom(decodeFrom, options.startS ?? 0, release)) {
+    for await (const frame of framesFrom(path, decodeFrom, options.startS ?? 0, release)) {
       const previous = held;
       held = frame;
       if (previous) {
@@ -84,22 +85,26 @@ class Schedule {
   }
 }
 
-/** All frames from `startS` on, and some before. A seek may land late (wrong index): then from the very start. */
+/**
+ * All frames from `startS` on, and some before. A seek may land late or nowhere (wrong index, no key frame after it):
+ * then everything is decoded. Throws UserError when there is no frame at all.
+ */
 async function* framesFrom<T>(
+  path: string,
   decodeFrom: DecodeFrom<T>,
   startS: number,
   release: (content: T) => void,
 ): AsyncGenerator<TimedContent<T>, void, undefined> {
-  let isLate = false;
-  let isFirst = true;
+  let isFound = false;
   for await (const frame of decodeFrom(startS)) {
-    isLate = isFirst && startS > 0 && frame.timeS > startS + TOLERANCE_S;
-    if (isLate) {
+    if (!isFound && startS > 0 && frame.timeS > startS + TOLERANCE_S) {
       release(frame.content);
       break;
     }
-    isFirst = false;
+    isFound = true;
     yield frame;
   }
-  if (isLate) yield* decodeFrom(0);
+  if (isFound) return;
+  if (startS === 0) throw noFrames(path);
+  yield* framesFrom(path, decodeFrom, 0, release);
 }

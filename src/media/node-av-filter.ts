@@ -1,16 +1,8 @@
 import { AV_BUFFERSRC_FLAG_KEEP_REF } from "node-av/constants";
-import {
-  FFmpegError,
-  Filter,
-  FilterGraph,
-  FilterInOut,
-  Frame,
-  PosixError,
-  type FilterContext,
-} from "node-av/lib";
+import { FFmpegError, Filter, FilterGraph, Frame, PosixError, type FilterContext } from "node-av/lib";
 import { invariant } from "../tensor/errors.ts";
 
-/** A chain of FFmpeg filters that gives one picture for each picture, such as a colour conversion. */
+/** A chain of FFmpeg filters, "name=options,name=options", that gives one picture for each picture, such as a colour conversion. */
 export class FrameFilter {
   private graph: FilterGraph | undefined;
   private source: FilterContext | undefined;
@@ -54,10 +46,9 @@ export class FrameFilter {
     this.graph = new FilterGraph();
     this.graph.alloc();
     this.graph.nbThreads = 1;
-    const [buffer, bufferSink] = [Filter.getByName("buffer"), Filter.getByName("buffersink")];
-    invariant(buffer && bufferSink, "FFmpeg has buffer filters");
-    const source = this.graph.allocFilter(buffer, "in");
-    invariant(source, "a buffer source is made");
+    const buffer = Filter.getByName("buffer");
+    const source = buffer && this.graph.allocFilter(buffer, "buffer");
+    invariant(source, "FFmpeg makes a buffer");
     const { width, height, format, colorSpace, colorRange } = frame;
     const timeBase = { num: 1, den: 1_000_000 };
     const picture = {
@@ -71,15 +62,21 @@ export class FrameFilter {
     };
     check(source.buffersrcParametersSet(picture), "setting up filters");
     check(source.init(null), "setting up filters");
-    const sink = this.graph.createFilter(bufferSink, "out", null);
-    invariant(sink, "a buffer sink is made");
-    // Seen from the chain: its input hangs on the source, its output on the sink.
-    const outputs = FilterInOut.createList([{ name: "in", filterCtx: source, padIdx: 0 }]);
-    const inputs = FilterInOut.createList([{ name: "out", filterCtx: sink, padIdx: 0 }]);
-    check(this.graph.parsePtr(this.filters, inputs, outputs), `parsing "${this.filters}"`);
+    const chain = this.filters.split(",").map((description) => this.create(description));
+    const sink = this.create("buffersink");
+    [source, ...chain].forEach((from, i) => check(from.link(0, chain[i] ?? sink, 0), "setting up filters"));
     check(await this.graph.config(), "setting up filters");
     this.source = source;
     this.sink = sink;
+  }
+
+  /** A filter of the graph, from its name and options: "scale=64:48". */
+  private create(description: string): FilterContext {
+    const [name = "", options = ""] = description.split(/=(.*)/);
+    const filter = Filter.getByName(name);
+    const context = filter && this.graph?.createFilter(filter, name, options || null);
+    invariant(context, `FFmpeg makes the filter ${description}`);
+    return context;
   }
 }
 

@@ -12,7 +12,7 @@ import {
   FF_ENCODER_LIBX264,
 } from "node-av/constants";
 import { Codec, CodecContext, Dictionary, Frame, Packet, Rational } from "node-av/lib";
-import { UserError } from "../tensor/errors.ts";
+import { invariant, UserError } from "../tensor/errors.ts";
 import { frameRateFraction } from "./frame-rate.ts";
 import { check, FrameFilter, NEEDS_MORE } from "./node-av-filter.ts";
 import type { Image } from "./pixels.ts";
@@ -93,12 +93,24 @@ export async function openH264Encoder({ width, height, fps, crf = 18 }: EncodeOp
   };
 }
 
-async function yuvFrame(toYuv: FrameFilter, { width, height, data }: Image): Promise<Frame> {
-  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  const rgb = Frame.fromVideoBuffer(bytes, { width, height, format: AV_PIX_FMT_RGB24 });
+async function yuvFrame(toYuv: FrameFilter, image: Image): Promise<Frame> {
+  const rgb = rgbFrame(image);
   try {
     return await toYuv.convert(rgb);
   } finally {
     rgb.free();
   }
+}
+
+/** A picture in FFmpeg's own memory: the binding's own wrapping would leave it in ours, which may be collected. */
+export function rgbFrame({ width, height, data }: Image): Frame {
+  const frame = new Frame();
+  frame.alloc();
+  Object.assign(frame, { width, height, format: AV_PIX_FMT_RGB24 });
+  check(frame.getBuffer(), "making a picture");
+  const [plane] = frame.data ?? [];
+  const [stride] = frame.linesize;
+  invariant(plane && stride, "an RGB picture has one plane");
+  for (let y = 0; y < height; y++) plane.set(data.subarray(y * width * 3, (y + 1) * width * 3), y * stride);
+  return frame;
 }

@@ -17,7 +17,7 @@ export class PacketSpan {
 
   /**
    * `frameRate` (0 when unknown) serves where the container gives no times; `declaredS` (0 when unknown) is the
-   * length that the container gives to the whole stream.
+   * length that the container declares.
    */
   result(frameRate: number, declaredS: number): { numFrames: number; durationS: number; frameRate: number } {
     const { numFrames } = this;

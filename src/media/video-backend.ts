@@ -107,8 +107,15 @@ export const CONTAINER_FORMATS = [
   "yuv4mpegpipe",
 ].join(",");
 
-/** x264 settings that all implementations share; one thread, since with more the bytes depend on their number. */
-export const X264_OPTIONS = { preset: "medium", profile: "high", threads: 1 } as const;
+/**
+ * x264 settings that all implementations share, chosen so that the same frames give the same bytes. One thread: with
+ * more, the bytes depend on their number. No AVX: the AVX-512 code of x264 165 does not always decide alike.
+ */
+export const X264_OPTIONS: Readonly<Record<string, string>> = {
+  preset: "medium",
+  threads: "1",
+  ...(process.arch === "x64" ? { "x264-params": "asm=SSE4.2" } : {}),
+};
 
 /** FFmpeg filters from RGB to what is encoded, with the same rounding on every processor. */
 export const RGB_TO_BT709 =
@@ -138,6 +145,11 @@ export function damagedVideo(path: string, numFrames: number, reason: string): U
  */
 export function endsEarly(container: string, lastS: number, declaredS: number): boolean {
   return container.startsWith("matroska") && declaredS - lastS > Math.min(2, Math.max(0.5, declaredS / 10));
+}
+
+/** Whether a container has an index that leads to key frames. Elsewhere decoding begins at the start. */
+export function hasSeekIndex(container: string): boolean {
+  return container.startsWith("mov") || container.startsWith("matroska");
 }
 
 export function noFrames(path: string): UserError {

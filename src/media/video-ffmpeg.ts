@@ -7,7 +7,7 @@ import { imageFromBytes, type Image } from "./pixels.ts";
 import {
   checkDecodeOptions,
   damagedVideo,
-  noFrames,
+  hasSeekIndex,
   type DecodeOptions,
   type VideoBackend,
   type VideoFrame,
@@ -28,6 +28,7 @@ async function* decode(
   checkDecodeOptions(options);
   const file = await probeFile(path, options.signal);
   yield* sampleFrames(
+    path,
     (startS) => decodeFrom(path, file, startS, options.signal),
     options,
     async (image) => image,
@@ -43,7 +44,10 @@ async function* decodeFrom(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<TimedContent<Image>, void, undefined> {
   const { width, height, filters } = orientation;
-  const seek = startS > 0 ? ["-noaccurate_seek", "-ss", String(startS + videoStartS - fileStartS)] : [];
+  const seek =
+    startS > 0 && hasSeekIndex(container)
+      ? ["-noaccurate_seek", "-ss", String(startS + videoStartS - fileStartS)]
+      : [];
   const source = ["-noautorotate", "-copyts", ...seek, ...inputOptions(path)];
   const output =
     `-map 0:${streamIndex} -vf showinfo,${filters} -fps_mode passthrough -f rawvideo pipe:1`.split(" ");
@@ -70,7 +74,6 @@ async function* decodeFrom(
       };
     }
     for await (const line of ffmpeg.messages) checkFault(line);
-    if (numFrames === 0) throw noFrames(path);
   } finally {
     ffmpeg.kill();
   }

@@ -8,7 +8,7 @@ import {
   AVMEDIA_TYPE_AUDIO,
   AVSEEK_FLAG_BACKWARD,
 } from "node-av/constants";
-import { avGetCodecName, Codec, CodecContext, FFmpegError, Frame, Packet, type Stream } from "node-av/lib";
+import { avGetCodecName, Codec, CodecContext, FFmpegError, Frame, Packet } from "node-av/lib";
 import { openNodeAvEncoder } from "./encode-node-av.ts";
 import { sampleFrames, type TimedContent } from "./frame-sampler.ts";
 import { check, FrameFilter, NEEDS_MORE } from "./node-av-filter.ts";
@@ -19,6 +19,7 @@ import {
   checkDecodeOptions,
   damagedVideo,
   endsEarly,
+  hasSeekIndex,
   noFrames,
   notAVideo,
   type DecodeOptions,
@@ -47,7 +48,7 @@ async function probe(path: string, signal?: AbortSignal): Promise<VideoInfo> {
     const frameRate = average.num > 0 && average.den > 0 ? average.toDouble() : 0;
     const hasAudio = format.findBestStream(AVMEDIA_TYPE_AUDIO) >= 0;
     const codec = avGetCodecName(stream.codecpar.codecId) ?? "unknown";
-    return { width, height, rotation, ...span.result(frameRate, declaredDurationS(stream)), hasAudio, codec };
+    return { width, height, rotation, ...span.result(frameRate, declaredDurationS(source)), hasAudio, codec };
   } finally {
     await format.closeInput();
   }
@@ -63,6 +64,7 @@ async function* decode(
   const filter = new FrameFilter(header.orientation.filters);
   try {
     yield* sampleFrames(
+      path,
       (startS) => decodeFrom(path, startS, options.signal),
       options,
       (frame) => rgbImage(filter, frame),
@@ -76,7 +78,12 @@ async function* decode(
 async function rgbImage(filter: FrameFilter, frame: Frame): Promise<Image> {
   const rgb = await filter.convert(frame);
   try {
-    return imageFromBytes(rgb.width, rgb.height, new Uint8Array(rgb.toBuffer()));
+    const bytes = rgb.toBuffer();
+    return imageFromBytes(
+      rgb.width,
+      rgb.height,
+      new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length),
+    );
   } finally {
     rgb.free();
   }
@@ -103,9 +110,10 @@ async function* decodeFrom(
 }
 
 async function seek({ format, stream }: Source, startS: number): Promise<void> {
-  if (startS === 0 || stream.startTime === AV_NOPTS_VALUE) return;
+  if (startS === 0 || stream.startTime === AV_NOPTS_VALUE || !hasSeekIndex(format.iformat?.name ?? ""))
+    return;
   const target = stream.startTime + BigInt(Math.floor(startS / stream.timeBase.toDouble()));
-  // A container that cannot seek stays where it is, which is the start.
+  // Where that fails the file stays at its start.
   await format.seekFrame(stream.index, target, AVSEEK_FLAG_BACKWARD);
 }
 
@@ -143,7 +151,6 @@ async function* decodeAll(
   }
   await decoder.sendPacket(null);
   yield* drain();
-  if (numFrames === 0) throw noFrames(source.path);
 }
 
 async function openDecoder({ path, stream }: Source): Promise<CodecContext> {
@@ -166,10 +173,11 @@ async function openDecoder({ path, stream }: Source): Promise<CodecContext> {
 }
 
 /** Gives frames their times, counted from the stream's first; where a container has none, they follow each other. */
-function frameClock({ stream }: Source): (frame: Frame) => TimedContent<Frame> {
+function frameClock(source: Source): (frame: Frame) => TimedContent<Frame> {
+  const { stream } = source;
   const timeBase = stream.timeBase.toDouble();
   const usualS = stream.avgFrameRate.num > 0 ? 1 / stream.avgFrameRate.toDouble() : 1 / 25;
-  const declaredS = declaredDurationS(stream);
+  const declaredS = declaredDurationS(source);
   let origin = stream.startTime;
   let nextS = 0;
   return (frame) => {
@@ -183,9 +191,10 @@ function frameClock({ stream }: Source): (frame: Frame) => TimedContent<Frame> {
   };
 }
 
-/** 0 when the container does not say. */
-function declaredDurationS({ duration, timeBase }: Stream): number {
-  return duration === AV_NOPTS_VALUE ? 0 : Number(duration) * timeBase.toDouble();
+/** Length of the video stream, or of the whole file, or 0 when the container says neither. */
+function declaredDurationS({ stream, format }: Source): number {
+  if (stream.duration !== AV_NOPTS_VALUE) return Number(stream.duration) * stream.timeBase.toDouble();
+  return format.duration === AV_NOPTS_VALUE ? 0 : Number(format.duration) / AV_TIME_BASE;
 }
 
 /** The packets of the video stream, each valid until the next. Throws UserError when the file ends too early. */
