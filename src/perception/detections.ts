@@ -68,7 +68,7 @@ export function readDetections(
 }
 
 /** Keeps each box that no better one overlaps. */
-export function withoutRepeats(bestFirst: readonly Detection[]): Detection[] {
+function withoutRepeats(bestFirst: readonly Detection[]): Detection[] {
   const kept: Detection[] = [];
   for (const candidate of bestFirst) {
     if (kept.every((better) => overlap(better, candidate) <= SAME_BOX)) kept.push(candidate);

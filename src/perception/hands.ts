@@ -83,6 +83,8 @@ export class HandTracker {
   }
 
   private async find(frame: ImagePyramid, body: BodyPose, side: Side): Promise<HandPose | null> {
+    const around = regionAroundWrist(body, side);
+    if (isOutside(around, frame)) return null;
     const at = async (region: Region, refinements: number): Promise<HandPose | null> =>
       this.refine(frame, region, refinements, (hand) =>
         isAtWrist(hand.landmarks[0]!, hand.region.size, body, side),
@@ -91,7 +93,7 @@ export class HandTracker {
     let best = followed && (await at(followed, 0));
     if (!isSure(best)) best = better(best, await at(regionFromBody(body, side), MAX_REFINEMENTS));
     if (!isSure(best)) {
-      const palms = await detectPalms(this.palmDetector, frame, regionAroundWrist(body, side));
+      const palms = await detectPalms(this.palmDetector, frame, around);
       for (const palm of palms.slice(0, 2)) best = better(best, await at(palm, 1));
     }
     return best && best.score >= MIN_SCORE ? best : null;
@@ -148,6 +150,17 @@ function readLandmark(rows: Float32Array, world: Float32Array, index: number, re
     z: (rows[index * 3 + 2]! / RESOLUTION) * region.size,
     world: unrotated(world, index, region.rotation),
   };
+}
+
+/** Whether the middle of the region is so far outside the picture that no part of the hand shows. */
+function isOutside({ center, size }: Region, { image }: ImagePyramid): boolean {
+  const margin = size / 5;
+  return (
+    center.x < -margin ||
+    center.y < -margin ||
+    center.x > image.width + margin ||
+    center.y > image.height + margin
+  );
 }
 
 const isSure = (hand: HandPose | null): boolean => hand !== null && hand.score >= SURE_SCORE;

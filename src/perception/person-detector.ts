@@ -1,7 +1,14 @@
 import type { Session } from "../runtime/session.ts";
 import { float32 } from "../tensor/tensor.ts";
-import { type DetectorLayout, readDetections, withoutRepeats } from "./detections.ts";
-import { type ImagePyramid, type Region, sampleRegion, uprightRotation, wholeImage } from "./region.ts";
+import { type DetectorLayout, readDetections } from "./detections.ts";
+import {
+  type ImagePyramid,
+  type Region,
+  sampleRegion,
+  toRegion,
+  uprightRotation,
+  wholeImage,
+} from "./region.ts";
 
 /** A person found in a picture: where the landmark network should look. */
 export interface DetectedPerson {
@@ -24,26 +31,32 @@ const MIN_SCORE = 0.5;
 /** The region is a square around the body's circle, a quarter larger. */
 const REGION_MARGIN = 1.25;
 
-/** A wider picture than this is also searched in squares: shrunk as a whole, its people become too small. */
+/** A longer picture than this is also searched in squares: shrunk as a whole, its people become too small. */
 const WIDE_ASPECT = 1.2;
 
 /** All people in a picture, the largest first. */
-export async function detectPeople(
-  session: Session,
-  pyramid: ImagePyramid,
-  searchTiles: boolean,
-): Promise<DetectedPerson[]> {
+export async function detectPeople(session: Session, pyramid: ImagePyramid): Promise<DetectedPerson[]> {
   const found = await search(session, pyramid, wholeImage(pyramid.image));
-  if (found.length === 0 && searchTiles) {
-    for (const tile of tilesOf(pyramid)) found.push(...(await search(session, pyramid, tile)));
+  for (const tile of tilesOf(pyramid)) found.push(...(await search(session, pyramid, tile)));
+  const people: DetectedPerson[] = [];
+  for (const { score, keypoints } of found.toSorted((a, b) => b.score - a.score)) {
+    // The detector's first point is the middle of the hips, its second lies on the circle around the body.
+    const region = bodyRegion(keypoints[0]!, keypoints[1]!);
+    if (!people.some((better) => isSamePerson(better.region, region))) people.push({ score, region });
   }
-  return withoutRepeats(found.toSorted((a, b) => b.score - a.score))
-    .map(({ score, keypoints }) => {
-      // The detector's first point is the middle of the hips, its second lies on the circle around the body.
-      const [hips, rim] = [keypoints[0]!, keypoints[1]!];
-      return { score, region: bodyRegion(hips, rim) };
-    })
-    .toSorted((a, b) => b.region.size - a.region.size);
+  return people.toSorted((a, b) => b.region.size - a.region.size);
+}
+
+/** Half the sides of the body's column in its region: the trunk is a fifth of it wide, the body four fifths long. */
+const COLUMN = { across: 0.1, along: 0.4 };
+
+/**
+ * Whether the hips of one find lie within the body of a better one: then it is the same person, seen in two searches,
+ * or a part of it that a square cut out.
+ */
+function isSamePerson(better: Region, other: Region): boolean {
+  const { u, v } = toRegion(better, other.center);
+  return Math.abs(u - 0.5) < COLUMN.across && Math.abs(v - 0.5) < COLUMN.along;
 }
 
 /** The region of the body from the middle of the hips and a point on the circle around the body. */

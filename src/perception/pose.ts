@@ -4,17 +4,9 @@ import { float32 } from "../tensor/tensor.ts";
 import { BODY_LANDMARKS, type BodyLandmark, unrotated } from "./body-landmarks.ts";
 import { sigmoid } from "./detections.ts";
 import { bodyRegion, detectPeople } from "./person-detector.ts";
+import type { PersonMask } from "./person-mask.ts";
 import { type ImagePyramid, type Region, fromRegion, sampleRegion } from "./region.ts";
 import { loadConvertedModel } from "./tflite/model-cache.ts";
-
-/** Probability per pixel of a region that it shows the person. */
-export interface PersonMask {
-  readonly region: Region;
-  /** Pixels along each side. */
-  readonly resolution: number;
-  /** [resolution, resolution], 0..1, rows from the top of the region. */
-  readonly values: Float32Array;
-}
 
 /** One person's body in one frame. */
 export interface BodyPose {
@@ -105,12 +97,12 @@ export class PoseTracker {
   }
 
   private async count(frame: ImagePyramid): Promise<void> {
-    this.numPeople = (await detectPeople(this.detector, frame, false)).length;
+    this.numPeople = (await detectPeople(this.detector, frame)).length;
     this.framesSinceSearch = 0;
   }
 
   private async search(frame: ImagePyramid): Promise<TrackedPose | null> {
-    const people = await detectPeople(this.detector, frame, true);
+    const people = await detectPeople(this.detector, frame);
     this.numPeople = people.length;
     this.framesSinceSearch = 0;
     for (const { region } of people.slice(0, MAX_CANDIDATES)) {

@@ -72,6 +72,9 @@ function halve({ width, height, data }: Image): Image {
   return imageFromBytes(halfWidth, halfHeight, out);
 }
 
+/** Halvings that turn any picture into a few pixels. */
+const MAX_LEVEL = 12;
+
 /**
  * The pixels of a region as network input [3, resolution, resolution], channel values from `low` (0) to `high` (255).
  * Bilinear, from the pyramid level at which a step is at most two pixels; black outside the picture.
@@ -83,7 +86,7 @@ export function sampleRegion(
   [low, high]: readonly [low: number, high: number],
 ): Float32Array {
   let level = 0;
-  while (region.size / 2 ** level > 2 * resolution) level++;
+  while (level < MAX_LEVEL && region.size / 2 ** level > 2 * resolution) level++;
   const scale = 0.5 ** level;
   const { width, height, data } = pyramid.level(level);
   const gain = (high - low) / 255;
