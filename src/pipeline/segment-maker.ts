@@ -157,7 +157,7 @@ export class SegmentMaker {
 
   private framesStep(segment: Segment): Omit<Step, "run"> {
     const id = segmentId(segment);
-    return { id, files: [`${id}.frames`], needs: this.needsOf(segment) };
+    return { id, files: [segmentFramesFile(segment)], needs: this.needsOf(segment) };
   }
 
   private latentsOf(segment: Segment): SegmentLatents {
@@ -172,6 +172,11 @@ export class SegmentMaker {
     if (kind !== "interpolated") return [poses];
     return [poses, this.finished.get(index - 1)!.key, this.finished.get(index + 1)!.key];
   }
+}
+
+/** Name of the file in a work directory that holds a segment's frames; see `readFrames`. */
+export function segmentFramesFile(segment: Segment): string {
+  return `${segmentId(segment)}.frames`;
 }
 
 function segmentId({ index }: Segment): string {

@@ -1,4 +1,5 @@
 /** Joins the segments of a plan into one video (method section 4). */
+import { type Image, imageFromBytes } from "../media/pixels.ts";
 import { invariant } from "../tensor/errors.ts";
 import type { Plan, Segment } from "./plan.ts";
 
@@ -45,6 +46,23 @@ export async function* stitch(
       `segment ${segment.index} has ${t - segment.start} of ${plan.segmentFrames} frames`,
     );
     overlap = nextOverlap;
+  }
+}
+
+/** `stitch` of pictures of one size, to the nearest byte. */
+export async function* stitchImages(
+  plan: Plan,
+  framesOf: (segment: Segment) => AsyncIterable<Image> | Iterable<Image>,
+): AsyncGenerator<Image> {
+  let size = { width: 0, height: 0 };
+  async function* bytesOf(frames: AsyncIterable<Image> | Iterable<Image>): AsyncGenerator<FrameBytes> {
+    for await (const { data, width, height } of frames) {
+      size = { width, height };
+      yield data;
+    }
+  }
+  for await (const bytes of stitch(plan, (segment) => bytesOf(framesOf(segment)))) {
+    yield imageFromBytes(size.width, size.height, bytes);
   }
 }
 

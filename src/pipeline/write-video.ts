@@ -1,9 +1,8 @@
-import { imageFromBytes } from "../media/pixels.ts";
 import { type AudioOutcome, openVideoEncoder } from "../media/video.ts";
 import type { Plan, Segment } from "./plan.ts";
 import type { Image } from "../media/pixels.ts";
 import type { Run } from "./run.ts";
-import { stitch } from "./stitch.ts";
+import { stitchImages } from "./stitch.ts";
 
 /**
  * Stitches the segments and writes the video, frame by frame, with the sound of the driving video. The file appears
@@ -25,9 +24,9 @@ export async function writeVideo(
   });
   try {
     let step = 0;
-    for await (const bytes of stitch(plan, (segment) => bytesOf(framesOf(segment)))) {
+    for await (const frame of stitchImages(plan, framesOf)) {
       signal?.throwIfAborted();
-      await encoder.write(imageFromBytes(width, height, bytes));
+      await encoder.write(frame);
       step++;
       meter.advance({ activity: "write", segment: null, step, of, work: 1 });
     }
@@ -35,8 +34,4 @@ export async function writeVideo(
   } finally {
     await encoder.abort();
   }
-}
-
-async function* bytesOf(frames: AsyncIterable<Image>): AsyncGenerator<Uint8Array> {
-  for await (const { data } of frames) yield data;
 }
