@@ -16,6 +16,9 @@ export type {
   ProgressEvent,
   RunOptions,
 } from "./pipeline/progress.ts";
+export { planGeneration } from "./pipeline/generation-plan.ts";
+export { prepare } from "./pipeline/prepare.ts";
+export type { Preparation } from "./pipeline/prepare.ts";
 export type { GenerationPlan, MemoryEstimate, WorkEstimate } from "./pipeline/generation-plan.ts";
 export type { Range, SharingPlan } from "./pipeline/sharing-plan.ts";
 export type { Plan, Segment, SegmentKind } from "./pipeline/plan.ts";

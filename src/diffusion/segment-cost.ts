@@ -11,7 +11,12 @@ import { type ModelDescription } from "./model-folder.ts";
 
 export interface SegmentCost {
   /** Tokens in self-attention (video, reference) and in cross-attention (text, image). */
-  readonly tokens: { readonly video: number; readonly ref: number; readonly text: number; readonly image: number };
+  readonly tokens: {
+    readonly video: number;
+    readonly ref: number;
+    readonly text: number;
+    readonly image: number;
+  };
   /** Encoding of skeleton and hand normals. */
   readonly encodeFlops: number;
   readonly decodeFlops: number;
@@ -40,14 +45,20 @@ export function segmentCost(
   const encode = vaeCost(buildVaeEncoder, description.vae, shape);
   const decode = vaeCost(buildVaeDecoder, description.vae, shape);
   return {
-    tokens: { ...countTokens(dit, shape), text: shape.textTokens!, image: dit.imageDim === null ? 0 : shape.imageTokens! },
+    tokens: {
+      ...countTokens(dit, shape),
+      text: shape.textTokens!,
+      image: dit.imageDim === null ? 0 : shape.imageTokens!,
+    },
     encodeFlops: 2 * encode.flops,
     decodeFlops: decode.flops,
     predictFlops: plain.flops,
     shareFlops: share.flops,
     weightBytes: plain.weightBytes + encode.weightBytes + decode.weightBytes,
     workingBytes: Math.max(plain.workingBytes, share.workingBytes, encode.workingBytes, decode.workingBytes),
-    sharedKeyBytes: site ? sharedKeyBytes(dit, shape, site.blocks.length, 1, Float32Array.BYTES_PER_ELEMENT) : 0,
+    sharedKeyBytes: site
+      ? sharedKeyBytes(dit, shape, site.blocks.length, 1, Float32Array.BYTES_PER_ELEMENT)
+      : 0,
   };
 }
 

@@ -3,7 +3,7 @@ import { BackgroundSharing } from "./kv-share.ts";
 import { perceive } from "./perceive.ts";
 import { type Plan, type Segment, type SegmentKind, planSegments } from "./plan.ts";
 import type { GenerateResult, ObservedRunOptions } from "./progress.ts";
-import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
+import { type GenerateRequest, anchorOf, checkGenerateRequest } from "./request.ts";
 import { Run } from "./run.ts";
 import { SegmentMaker } from "./segment-maker.ts";
 import { overlapOptions } from "./settings.ts";
@@ -26,7 +26,7 @@ export async function generate(
     const perceived = await perceive(run);
     const plan = planSegments(perceived.driver.numFrames, {
       ...overlapOptions(sampling),
-      anchor: anchorOf(run),
+      anchor: anchorOf(run.request),
     });
     const sharing = chooseSharing(run, plan, perceived.driver.shot);
     run.report({ type: "plan", plan, sharing, fps, width, height });
@@ -56,9 +56,4 @@ export async function generate(
 function segmentOrder({ segments }: Plan): { bases: Segment[]; interpolated: Segment[] } {
   const ofKind = (kind: SegmentKind): Segment[] => segments.filter((segment) => segment.kind === kind);
   return { bases: [...ofKind("anchor"), ...ofKind("base")], interpolated: ofKind("interpolated") };
-}
-
-/** `auto` takes the first segment. */
-function anchorOf({ request: { anchor } }: Run): number {
-  return anchor === "auto" ? 0 : anchor;
 }

@@ -4,6 +4,7 @@ import { type AnalysisSummary, type PersonFrame } from "../perception/person-fra
 import type { VideoInfo } from "../media/video.ts";
 import { Driver } from "./driver.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
+import type { ProgressMeter } from "./progress-meter.ts";
 import type { Run } from "./run.ts";
 import type { FinishedStep } from "./work-directory.ts";
 
@@ -24,7 +25,9 @@ export async function perceive(run: Run): Promise<Perceived> {
     files: ["keypoints.jsonl"],
     run: async ([path]) => {
       await checkReference(run);
-      await writeKeypoints(path!, sampling.fps, watchPoses(run));
+      const { meter, signal } = run;
+      const source = { path: request.video!, info: run.video!, fps: sampling.fps, meter, signal };
+      await writeKeypoints(path!, sampling.fps, watchPoses(source));
     },
   });
   const driver = await Driver.open(step.paths[0]!, sampling.fps);
@@ -32,13 +35,23 @@ export async function perceive(run: Run): Promise<Perceived> {
   return { driver, step };
 }
 
-/** The poses of the driving video, with progress. */
-async function* watchPoses({ request, sampling, video, meter, signal }: Run): AsyncGenerator<PersonFrame> {
-  const of = numFramesAt(sampling.fps, video!);
+/** A driving video and how to look at it. */
+export interface PoseSource {
+  readonly path: string;
+  readonly info: VideoInfo;
+  /** Frames per second to look at. */
+  readonly fps: number;
+  readonly meter: ProgressMeter;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The poses of a driving video, with progress. */
+export async function* watchPoses(source: PoseSource): AsyncGenerator<PersonFrame, void, undefined> {
+  const { path, info, fps, meter, signal } = source;
+  const of = numFramesAt(fps, info);
   meter.begin("perceive", of);
-  const options = { fps: sampling.fps, ...(signal && { signal }) };
   let step = 0;
-  for await (const frame of analyzeVideo(request.video!, options)) {
+  for await (const frame of analyzeVideo(path, { fps, ...(signal && { signal }) })) {
     step++;
     meter.advance({ activity: "perceive", segment: null, step, of: Math.max(step, of), work: 1 });
     yield frame;

@@ -159,6 +159,11 @@ export type PrepareRequest = z.input<typeof prepareRequestSchema>;
 export type CheckedGenerateRequest = z.output<typeof generateRequestSchema>;
 export type CheckedPrepareRequest = z.output<typeof prepareRequestSchema>;
 
+/** The anchor's index; `auto` takes the first segment. */
+export function anchorOf({ anchor }: CheckedGenerateRequest): number {
+  return anchor === "auto" ? 0 : anchor;
+}
+
 /** @throws UserError naming every option at fault */
 export function checkGenerateRequest(request: unknown): CheckedGenerateRequest {
   return check(generateRequestSchema, request);

@@ -1,0 +1,151 @@
+/** Conditions only: what is seen in a driving video, to look at and to generate from. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { openModelFolder } from "../diffusion/model-folder.ts";
+import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { transformPose } from "../media/pose-keypoints.ts";
+import { crop } from "../media/resize.ts";
+import { type SkeletonOptions, drawSkeleton } from "../media/skeleton.ts";
+import { type VideoInfo, decodeVideo, openVideoEncoder, probeVideo } from "../media/video.ts";
+import { renderConditions } from "../perception/conditions-video.ts";
+import { UserError } from "../tensor/errors.ts";
+import { Driver } from "./driver.ts";
+import { writeKeypoints } from "./keypoints-file.ts";
+import { remarksOn, watchPoses } from "./perceive.ts";
+import { ProgressMeter } from "./progress-meter.ts";
+import type { ObservedRunOptions } from "./progress.ts";
+import { type PrepareRequest, type Shot, checkPrepareRequest } from "./request.ts";
+
+/** What `prepare` found and wrote; also the content of its summary.json. */
+export interface Preparation {
+  readonly numFrames: number;
+  readonly fps: number;
+  /** Size of the conditions. */
+  readonly width: number;
+  readonly height: number;
+  readonly numWithBody: number;
+  readonly numWithLeftHand: number;
+  readonly numWithRightHand: number;
+  /** Most people seen at once. */
+  readonly maxPeople: number;
+  /** How much of the person is seen, as `auto` sharing takes it. */
+  readonly shot: Shot;
+  /** What a user should know. */
+  readonly remarks: readonly string[];
+  /** Paths of the files. */
+  readonly files: {
+    /** Poses, one line of JSON per frame; a request's `keypoints`. Null when they were given. */
+    readonly keypoints: string | null;
+    readonly skeleton: string;
+    readonly handNormals: string;
+    /** The skeleton over the driving video; null when there is none. */
+    readonly overlay: string | null;
+    readonly summary: string;
+  };
+}
+
+/**
+ * Finds the person in a driving video and writes poses, skeletons, hand normals and an overlay into a folder.
+ * @throws UserError for bad input; the signal's reason when it is aborted
+ */
+export async function prepare(
+  request: PrepareRequest,
+  options: ObservedRunOptions = {},
+): Promise<Preparation> {
+  const { video, keypoints, model, out, ...rest } = checkPrepareRequest(request);
+  const { signal, onProgress = () => {} } = options;
+  const { defaults, skeleton } = (await openModelFolder(model)).description;
+  const { size = defaults, fps = defaults.fps } = rest;
+  const { width, height } = size;
+  const meter = new ProgressMeter(onProgress);
+  const info = video === undefined ? null : await probeVideo(video, signal);
+  await mkdir(out, { recursive: true }).catch((cause: Error) => {
+    throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
+  });
+  const poses = keypoints ?? join(out, "keypoints.jsonl");
+  if (keypoints === undefined) {
+    await writeKeypoints(poses, fps, watchPoses({ path: video!, info: info!, fps, meter, signal }));
+  }
+  const driver = await Driver.open(poses, fps);
+  const remarks = remarksOn(driver.summary);
+  for (const message of remarks) onProgress({ type: "notice", message });
+
+  const files = {
+    keypoints: keypoints === undefined ? poses : null,
+    skeleton: join(out, "skeleton.mp4"),
+    handNormals: join(out, "hand-normals.mp4"),
+    overlay: info && join(out, "overlay.mp4"),
+    summary: join(out, "summary.json"),
+  };
+  const look: Look = { driver, width, height, fps, skeleton, meter, signal };
+  meter.begin("write", driver.numFrames * (files.overlay === null ? 1 : 2));
+  await writeConditions(look, files.skeleton, files.handNormals);
+  if (files.overlay !== null) await writeOverlay(look, video!, info!, files.overlay);
+  const { numFrames, shot } = driver;
+  const preparation: Preparation = { ...driver.summary, numFrames, fps, width, height, shot, remarks, files };
+  await writeFileAtomically(files.summary, async (handle) => {
+    await handle.writeFile(`${JSON.stringify(preparation, null, 1)}\n`);
+  });
+  return preparation;
+}
+
+interface Look {
+  readonly driver: Driver;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number;
+  readonly skeleton: SkeletonOptions;
+  readonly meter: ProgressMeter;
+  readonly signal: AbortSignal | undefined;
+}
+
+async function writeConditions(look: Look, skeletonPath: string, normalsPath: string): Promise<void> {
+  const { driver, width, height, fps } = look;
+  const skeletons = await openVideoEncoder(skeletonPath, { width, height, fps });
+  try {
+    const normals = await openVideoEncoder(normalsPath, { width, height, fps });
+    try {
+      for (let index = 0; index < driver.numFrames; index++) {
+        const drawn = renderConditions(await driver.frame(index), { width, height }, look.skeleton);
+        await skeletons.write(drawn.skeleton);
+        await normals.write(drawn.handNormals);
+        advance(look, index);
+      }
+      await normals.close();
+    } finally {
+      await normals.abort();
+    }
+    await skeletons.close();
+  } finally {
+    await skeletons.abort();
+  }
+}
+
+/** The skeleton over the driving video, at the video's own size. */
+async function writeOverlay(look: Look, video: string, info: VideoInfo, path: string): Promise<void> {
+  const { driver, fps, signal } = look;
+  // H.264 takes even sizes.
+  const [width, height] = [info.width - (info.width % 2), info.height - (info.height % 2)];
+  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom: { path: video } });
+  try {
+    let index = 0;
+    for await (const { image } of decodeVideo(video, { fps, ...(signal && { signal }) })) {
+      if (index >= driver.numFrames) break;
+      const frame = crop(image, { left: 0, top: 0, width, height });
+      const { pose, size } = await driver.frame(index);
+      const scale = { scaleX: info.width / size.width, scaleY: info.height / size.height };
+      drawSkeleton(frame, transformPose(pose, { left: 0, top: 0, ...scale }), { style: "scaled" });
+      await encoder.write(frame);
+      advance(look, index);
+      index++;
+    }
+    await encoder.close();
+  } finally {
+    await encoder.abort();
+  }
+}
+
+function advance({ driver, meter, signal }: Look, index: number): void {
+  signal?.throwIfAborted();
+  meter.advance({ activity: "write", segment: null, step: index + 1, of: driver.numFrames, work: 1 });
+}
