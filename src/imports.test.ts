@@ -19,6 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   training: ["diffusion", "models", "graph", "runtime", "avatar", "media", "tensor"],
   evaluation: ["models", "runtime", "perception", "media", "tensor"],
   app: [
+    "index.ts",
     "tensor",
     "graph",
     "models",
