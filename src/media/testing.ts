@@ -21,9 +21,20 @@ import {
   Rational,
   type Stream,
 } from "node-av/lib";
+import { UserError } from "../tensor/errors.ts";
+import { hasFfmpeg } from "./ffmpeg-process.ts";
 import { check, FrameFilter } from "./node-av-filter.ts";
 import { rgbFrame } from "./node-av-h264.ts";
 import { createImage, type Image } from "./pixels.ts";
+import type {
+  AudioOutcome,
+  DecodeOptions,
+  EncodeOptions,
+  VideoBackend,
+  VideoFrame,
+} from "./video-backend.ts";
+import { ffmpegBackend } from "./video-ffmpeg.ts";
+import { nodeAvBackend } from "./video-node-av.ts";
 
 /** How a test video departs from what the project's own encoder writes. The container follows the extension. */
 export interface SampleVideo {
@@ -87,9 +98,9 @@ export async function writeSampleVideo(path: string, sample: SampleVideo): Promi
   check(format.writeHeaderSync(), "writing the sample's header");
   if (sound && soundStream) {
     const tones = toneFrames(audio.codec, audio.lengthS);
-    await encodeAll(format, sound, soundStream, tones);
+    await muxAll(format, sound, soundStream, tones);
   }
-  await encodeAll(format, video, videoStream, pictures(frames, timesS, pixelFormat));
+  await muxAll(format, video, videoStream, pictures(frames, timesS, pixelFormat));
   check(format.writeTrailerSync(), "finishing the sample");
   format.closeOutputSync();
   format.freeContext();
@@ -168,7 +179,7 @@ async function* pictures(frames: readonly Image[], timesS: readonly number[], pi
   filter.free();
 }
 
-async function encodeAll(
+async function muxAll(
   format: FormatContext,
   context: CodecContext,
   stream: Stream,
@@ -227,4 +238,42 @@ export function audioPackets(path: string): { timeS: number; data: string }[] {
   packet.free();
   format.closeInputSync();
   return packets;
+}
+
+/** The implementations to hold to the suites: the bindings always, and ffmpeg where PATH has it. */
+export async function presentBackends(): Promise<VideoBackend[]> {
+  return [nodeAvBackend, ...((await hasFfmpeg()) ? [ffmpegBackend] : [])];
+}
+
+export async function decodeAll(
+  backend: VideoBackend,
+  path: string,
+  options?: DecodeOptions,
+): Promise<VideoFrame[]> {
+  const frames: VideoFrame[] = [];
+  for await (const frame of backend.decode(path, options)) frames.push(frame);
+  return frames;
+}
+
+/** Writes frames at their own size, 25 a second unless told. */
+export async function encodeAll(
+  backend: VideoBackend,
+  path: string,
+  frames: readonly Image[],
+  options?: Partial<EncodeOptions>,
+): Promise<{ numFrames: number; audio: AudioOutcome }> {
+  const { width, height } = frames[0]!;
+  const encoder = await backend.openEncoder(path, { width, height, fps: 25, ...options });
+  for (const frame of frames) await encoder.write(frame);
+  return encoder.close();
+}
+
+/** The message of the UserError that `work` must end in. */
+export async function refusalOf(work: Promise<unknown>): Promise<string> {
+  const failure = await work.then(
+    () => new Error("nothing was refused"),
+    (error: unknown) => error,
+  );
+  if (failure instanceof UserError) return failure.message;
+  throw failure;
 }
