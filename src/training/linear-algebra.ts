@@ -100,13 +100,24 @@ export function regression(moments: Moments, numOutputs: number, ridge: number):
     a[i * n + i]! += ridge * power;
   }
   cholesky(a, n);
-  return Array.from({ length: numOutputs }, (_, o) =>
-    solveTriangular(
-      a,
-      n,
-      Float64Array.from({ length: n }, (_, i) => moments.at(i, n + o)),
-    ),
-  );
+  return Array.from({ length: numOutputs }, (_, output) => {
+    const correlations = new Float64Array(n).map((_zero, i) => moments.at(i, n + output));
+    return solveTriangular(a, n, correlations);
+  });
+}
+
+/** Share of the outputs' power that the rows of a regression leave unexplained. */
+export function unexplainedShare(moments: Moments, rows: readonly Float64Array[]): number {
+  const n = moments.size - rows.length;
+  let power = 0;
+  let error = 0;
+  rows.forEach((row, output) => {
+    const square = moments.at(n + output, n + output);
+    power += square;
+    error += square;
+    row.forEach((x, i) => (error -= x * moments.at(i, n + output)));
+  });
+  return error / power;
 }
 
 /** Replaces the lower triangle of a positive definite matrix by its Cholesky factor. */

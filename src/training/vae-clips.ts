@@ -23,7 +23,10 @@ export interface VaeClip {
 /** What a training sample shows. A spliced one turns from picture to skeleton, as interpolated segments do. */
 export type SampleKind = "picture" | "skeleton" | "handNormals" | "spliced";
 
+/** Mostly the size that the embedded model works at. */
 const SIZES = [
+  { width: 96, height: 128 },
+  { width: 96, height: 128 },
   { width: 96, height: 128 },
   { width: 128, height: 192 },
 ] as const;
@@ -32,7 +35,7 @@ const SIZES = [
 export function* renderVaeClips(first: number, count: number, numFrames: number): Generator<VaeClip> {
   for (let i = first; i < first + count; i++) {
     const world: World = i % 3 === 2 ? "varied" : "easy";
-    const { width, height } = SIZES[i % 2]!;
+    const { width, height } = SIZES[i % SIZES.length]!;
     const random = new Random("vae clip").fork(i);
     const clip = renderClip({
       identity: makeIdentity(random.integer(2 ** 31), world),

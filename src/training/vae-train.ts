@@ -9,14 +9,16 @@ import { type TrainingState } from "./checkpoint.ts";
 import { adamW } from "./optimizer.ts";
 import { type Params, compileTrainStep, train } from "./train.ts";
 import { type VaeClip, drawVaeBatch, loadVaeClips, renderVaeClips, saveVaeClips } from "./vae-clips.ts";
+import { VaeProbe } from "./vae-features.ts";
+import { initialVaeWeights, latentStatistics } from "./vae-init.ts";
 import { VaeJudge, type VaeQuality } from "./vae-judge.ts";
-import { initialVaeWeights } from "./vae-init.ts";
 import { type VaeBatchShape, buildVaeLoss } from "./vae-loss.ts";
 
 export interface VaeTrainOptions {
-  /** Folder of the run: rendered clips, first weights, log, checkpoints. A run that stopped goes on. */
+  /** Folder of the run: rendered clips, first weights, log, checkpoints, result. A run that stopped goes on. */
   readonly folder: string;
   readonly numSteps: number;
+  /** Learning rate of layers with few inputs; see `layerRate`. */
   readonly peakLearningRate: number;
   readonly shape: VaeBatchShape;
   readonly threads: number;
@@ -31,59 +33,91 @@ const CLIP_FRAMES = 13;
 const FIRST_HELD_OUT = 1_000_000;
 const NUM_INIT_CLIPS = 40;
 
-/** Trains a VAE on rendered clips; see `initialVaeWeights` and `buildVaeLoss`. Returns the averaged weights. */
-export async function trainVae(config: WanVaeConfig, options: VaeTrainOptions): Promise<Params> {
-  const { folder, shape, numSteps, log } = options;
-  await mkdir(folder, { recursive: true });
-  const clips = await clipsAt(join(folder, "clips.safetensors"), 0, NUM_CLIPS);
-  const heldOut = await clipsAt(join(folder, "heldout.safetensors"), FIRST_HELD_OUT, NUM_HELD_OUT);
+/** Files that a run leaves in its folder. */
+export const VAE_WEIGHTS = "vae.safetensors";
+export const VAE_CONFIG = "config.json";
+
+/**
+ * Trains encoder and decoder from the analytic start on rendered clips, then measures the latents. Writes the averaged
+ * weights and the configuration with `latentMean` and `latentStd` into the folder.
+ */
+export async function trainVae(config: WanVaeConfig, options: VaeTrainOptions): Promise<void> {
+  const clips = await trainingClips(options.folder);
+  const windows = drawWindows(clips, options.shape);
+  const initial = await firstWeights(config, windows, options);
+  const weights = await run(config, clips, initial, () => true, options);
+
+  const probe = await VaeProbe.open(config, windows[0]!.shape, []);
+  const { mean, deviation } = await latentStatistics(probe, weights, windows);
+  await probe.release();
+  await writeConfig(options.folder, { ...config, latentMean: mean, latentStd: deviation });
+}
+
+/**
+ * Goes on with the decoder alone. The encoder stays as it is, and so do latents that have been made with it.
+ * @param trained weights and configuration to start from
+ */
+export async function trainVaeDecoder(
+  config: WanVaeConfig,
+  trained: Params,
+  options: VaeTrainOptions,
+): Promise<void> {
+  const clips = await trainingClips(options.folder);
+  const isDecoder = (key: string): boolean => key.startsWith("decoder.") || key.startsWith("conv2.");
+  await run(config, clips, trained, isDecoder, options);
+  await writeConfig(options.folder, config);
+}
+
+/** The loop of both. Returns all weights, those that were trained averaged, and writes them into the folder. */
+async function run(
+  config: WanVaeConfig,
+  clips: readonly VaeClip[],
+  initial: Params,
+  isTrainable: (key: string) => boolean,
+  options: VaeTrainOptions,
+): Promise<Params> {
+  const { folder, shape, numSteps, peakLearningRate, log } = options;
   const stride = spatialStride(config);
-  const latentShape = [
-    shape.batch,
-    config.zDim,
-    numLatentFrames(config, shape.numFrames),
-    shape.height / stride,
-    shape.width / stride,
-  ];
-  const initial = await firstWeights(config, clips, options);
+  const latentSize = [shape.height / stride, shape.width / stride];
+  const latentShape = [shape.batch, config.zDim, numLatentFrames(config, shape.numFrames), ...latentSize];
   const { graph, loss } = buildVaeLoss(config, shape);
-  const step = await compileTrainStep(graph, loss, () => true, options.threads);
+  const step = await compileTrainStep(graph, loss, isTrainable, options.threads);
+  const heldOut = await clipsAt(join(folder, "heldout.safetensors"), FIRST_HELD_OUT, NUM_HELD_OUT);
   const judge = await VaeJudge.open(config, heldOut);
-  const report = async (state: Pick<TrainingState, "step">, weights: Params): Promise<void> => {
+  const report = async (atStep: number, weights: Params): Promise<void> => {
     const quality = await judge.judge(weights);
-    log(`step ${state.step}: ${describe(quality)}`);
-    await writeFile(join(folder, `quality-${state.step}.json`), JSON.stringify(quality));
+    log(`step ${atStep}: ${describe(quality)}`);
+    await writeFile(join(folder, `quality-${atStep}.json`), JSON.stringify(quality));
   };
-  await report({ step: 0 }, initial);
+  await report(0, initial);
   const state = await train(
     async () => step,
     initial,
     async (n) => drawVaeBatch(clips, shape, latentShape, new Random("vae batch").fork(n)),
     {
       folder,
-      fingerprint: JSON.stringify([config, shape, numSteps, options.peakLearningRate]),
-      learningRate: { peak: options.peakLearningRate, numSteps, warmup: 0.02, floor: 0.05 },
+      fingerprint: JSON.stringify([config, shape, numSteps, peakLearningRate, step.trainable.length]),
+      learningRate: { peak: peakLearningRate, numSteps, warmup: 0.02, floor: 0.05 },
       optimizer: adamW({ beta2: 0.99, weightDecay: 0, rateOf: (key) => layerRate(initial[key]!.shape) }),
       maxGradientNorm: 1,
       emaDecay: 0.995,
       checkpointEverySteps: 100,
       ...(options.signal ? { signal: options.signal } : {}),
-      onStep: (s) => {
-        if (s.step % 20 === 0) {
-          const { loss: value, mse } = s.metrics;
-          log(
-            `${s.step}/${numSteps} loss ${value!.toFixed(4)} psnr ${psnr(mse! / 4).toFixed(2)} ` +
-              `gradient ${s.gradientNorm.toFixed(2)} ${s.durationMs.toFixed(0)} ms`,
-          );
-        }
+      onStep: ({ step: number, metrics, gradientNorm, durationMs }) => {
+        if (number % 20 !== 0) return;
+        const error = decibels(metrics["mse"]! / 4);
+        log(
+          `${number}/${numSteps} loss ${metrics["loss"]!.toFixed(4)} psnr ${error.toFixed(2)} ` +
+            `gradient ${gradientNorm.toFixed(2)} ${durationMs.toFixed(0)} ms`,
+        );
       },
-      onCheckpoint: async (s) => report(s, averaged(s)),
+      onCheckpoint: (s) => report(s.step, { ...initial, ...averaged(s) }),
     },
   );
   await judge.release();
   await step.release();
-  const weights = averaged(state);
-  await writeSafetensors(join(folder, "vae.safetensors"), weights);
+  const weights = { ...initial, ...averaged(state) };
+  await writeSafetensors(join(folder, VAE_WEIGHTS), weights);
   return weights;
 }
 
@@ -102,7 +136,7 @@ function averaged(state: TrainingState): Record<string, Tensor<"float32">> {
   );
 }
 
-function psnr(meanSquaredError: number): number {
+function decibels(meanSquaredError: number): number {
   return -10 * Math.log10(meanSquaredError);
 }
 
@@ -112,36 +146,49 @@ function describe(quality: VaeQuality): string {
     .join(", ");
 }
 
+async function writeConfig(folder: string, config: WanVaeConfig): Promise<void> {
+  await writeFile(join(folder, VAE_CONFIG), `${JSON.stringify(config, null, 1)}\n`);
+}
+
+function trainingClips(folder: string): Promise<VaeClip[]> {
+  return clipsAt(join(folder, "clips.safetensors"), 0, NUM_CLIPS);
+}
+
+/** Rendered clips, kept in a file. */
 async function clipsAt(path: string, first: number, count: number): Promise<VaeClip[]> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) await saveVaeClips(path, [...renderVaeClips(first, count, CLIP_FRAMES)]);
+  if (!(await exists(path))) {
+    await mkdir(join(path, ".."), { recursive: true });
+    await saveVaeClips(path, [...renderVaeClips(first, count, CLIP_FRAMES)]);
+  }
   return loadVaeClips(path);
 }
 
-/** Initial weights, kept beside the run because they take a minute. */
+/** Windows of clips in the mixture of training, one by one. */
+function drawWindows(clips: readonly VaeClip[], shape: VaeBatchShape): Tensor<"float32">[] {
+  const single = { ...shape, batch: 1 };
+  return Array.from(
+    { length: NUM_INIT_CLIPS },
+    (_, i) => drawVaeBatch(clips, single, [1], new Random("vae init").fork(i)).video,
+  );
+}
+
+/** The analytic start, kept in a file because it takes a minute. */
 async function firstWeights(
   config: WanVaeConfig,
-  clips: readonly VaeClip[],
-  { folder, shape, log }: VaeTrainOptions,
+  windows: readonly Tensor<"float32">[],
+  { folder, log }: VaeTrainOptions,
 ): Promise<Params> {
   const path = join(folder, "init.safetensors");
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) {
-    const single = { ...shape, batch: 1 };
-    const videos = Array.from({ length: NUM_INIT_CLIPS }, (_, i) => {
-      const { video } = drawVaeBatch(clips, single, [1], new Random("vae init").fork(i));
-      return video;
-    });
-    await writeSafetensors(path, await initialVaeWeights(config, videos, 1, log));
-  }
+  if (!(await exists(path))) await writeSafetensors(path, await initialVaeWeights(config, windows, 1, log));
   const file = await openCheckpoint(path);
   const weights: Record<string, Tensor<"float32">> = {};
   for (const key of file.tensors.keys()) weights[key] = await file.readFloat32(key);
   return weights;
+}
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -4,6 +4,7 @@ import { captionTokenizer, openTrainedVae, renderSeries } from "./clips.ts";
 import { absentConditions, trainPhase } from "./denoiser.ts";
 import { exportModel } from "./export.ts";
 import { PHASES, type PhaseName, SERIES, type SeriesName } from "./recipe.ts";
+import { trainEmbeddedVae, trainEmbeddedVaeDecoder } from "./vae.ts";
 
 interface Options {
   readonly run: string;
@@ -24,6 +25,23 @@ const program = new Command("embedded")
   .description("Makes the embedded model. Every step can be stopped and goes on where it was.")
   .option("--run <folder>", "where datasets, logs and checkpoints go", "runs/embedded")
   .option("--threads <count>", "threads of the training step", "2");
+
+program
+  .command("vae")
+  .description("trains the VAE; everything else follows from its latents")
+  .action(async () => {
+    const { run, threads } = program.opts<Options>();
+    await trainEmbeddedVae(run, { threads: Number(threads), log, signal: stop.signal });
+  });
+
+program
+  .command("vae-decoder <steps>")
+  .description("goes on with the VAE's decoder in <run>/vae-decoder; latents stay as they are")
+  .action(async (steps: string) => {
+    const { run, threads } = program.opts<Options>();
+    const options = { threads: Number(threads), log, signal: stop.signal };
+    await trainEmbeddedVaeDecoder(run, Number(steps), options);
+  });
 
 for (const name of Object.keys(SERIES) as SeriesName[]) {
   program
