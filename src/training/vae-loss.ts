@@ -3,7 +3,7 @@
 import { Graph, type Value, abs, add, mean, mul, slice, sub } from "../graph/index.ts";
 import { type WanVaeConfig, numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
 import { FeatureCache } from "../models/wan-vae/feature-cache.ts";
-import { decodeFeatures, encodeMoments } from "../models/wan-vae/model.ts";
+import { decodeFeatures, denormalise, encodeMoments, normalise } from "../models/wan-vae/model.ts";
 
 export interface VaeBatchShape {
   readonly batch: number;
@@ -29,7 +29,7 @@ export const VAE_LOSS_WEIGHTS: VaeLossWeights = { squared: 2, absolute: 0.5, gra
  * Graph of the reconstruction loss of a batch of clips.
  *
  * Inputs: `video` [B, 3, T, H, W] in -1..1, `weight` [B, 1, T, H, W] with mean near 1, and `noise` [B, Z, t, h, w],
- * added to the latents before they are decoded, so that the decoder forgives the errors of generated latents.
+ * added to the normalised latents before they are decoded, so that the decoder forgives the errors of generated latents.
  * Outputs: `loss` and the unweighted mean squared error `mse`.
  */
 export function buildVaeLoss(
@@ -46,7 +46,8 @@ export function buildVaeLoss(
   const noise = graph.input("noise", [batch, config.zDim, ...latentSize]);
 
   const { mu } = encodeMoments(config, new FeatureCache(graph, "start"), video);
-  const decoded = decodeFeatures(config, new FeatureCache(graph, "start"), add(mu, noise));
+  const noisy = denormalise(config, add(normalise(config, mu), noise));
+  const decoded = decodeFeatures(config, new FeatureCache(graph, "start"), noisy);
 
   const error = sub(decoded, video);
   const squared = mul(error, error);
