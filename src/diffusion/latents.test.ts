@@ -4,8 +4,8 @@ import { TINY_WAN_VAE } from "../models/wan-vae/config.ts";
 import { type Graph, serialize } from "../graph/index.ts";
 import { Engine, type SlotMemory } from "../runtime/engine.ts";
 import { Random } from "../tensor/random.ts";
-import { float32, sizeOf } from "../tensor/tensor.ts";
-import { VideoVae } from "./latents.ts";
+import { type Tensor, float32, sizeOf } from "../tensor/tensor.ts";
+import { VideoVae, concatFrames } from "./latents.ts";
 
 const slots: SlotMemory = new Map();
 let vae: VideoVae;
@@ -67,4 +67,14 @@ test("decoding gives the frames that the latents stand for", async () => {
 test("wrong numbers and sizes of frames are refused", async () => {
   await expect(vae.encode(noise(1, 4))).rejects.toThrow("4 frames");
   await expect(vae.encode([createImage(20, 16)])).rejects.toThrow("multiples of 8");
+});
+
+test("one tile that covers the whole frame changes nothing", async () => {
+  const frames = noise(4, 5);
+  const tiling = { size: [4, 4], stride: [3, 3] } as const;
+  const latents = await vae.encode(frames);
+  expect((await vae.encodeTiled(frames, tiling)).data).toEqual(latents.data);
+  const chunks: Tensor[] = [];
+  for await (const chunk of vae.decodeChunks(latents)) chunks.push(chunk);
+  expect((await vae.decodeTiled(latents, tiling)).data).toEqual(concatFrames(chunks).data);
 });
