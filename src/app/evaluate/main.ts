@@ -1,0 +1,108 @@
+/** `npm run evaluate`: figures of a model on held-out clips, with a contact sheet. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { writeImage } from "../../media/image.ts";
+import { EMBEDDED_MODEL } from "../../pipeline/request.ts";
+import { InterruptedError, listenForInterrupt } from "../cli/interrupt.ts";
+import { formatDuration } from "../cli/quantities.ts";
+import { reportFailure } from "../cli/report-error.ts";
+import { PHASES } from "../embedded/recipe.ts";
+import { type Evaluation, type EvaluationOptions, evaluate } from "./evaluate.ts";
+import type { ClipFigures, VideoName } from "./figures.ts";
+import { jsonReport, markdownReport } from "./report.ts";
+
+interface Flags extends Pick<EvaluationOptions, "model" | "poseStep" | "poseQuality" | "seed" | "steps"> {
+  readonly out: string;
+  readonly clips: number;
+  readonly trainingClips: number;
+  readonly jobs: number;
+}
+
+const program = new Command("evaluate")
+  .description(
+    "Generates held-out clips, compares them with their truth and with what needs no model, and writes the figures. " +
+      "A stopped evaluation goes on when the same command is run again.",
+  )
+  .configureHelp({ helpWidth: 100 })
+  .option("--model <folder>", "model folder", EMBEDDED_MODEL)
+  .option("--out <folder>", "where the report and finished clips go", "runs/evaluation")
+  .option("--clips <n>", "held-out clips", positiveInteger, 20)
+  .option("--steps <n>", "denoising steps (default: the model's)", positiveInteger)
+  .option("--seed <n>", "seed of the noise", integer, 0)
+  .option("--pose-step <n>", "look for poses in every n-th frame", positiveInteger, 4)
+  .addOption(
+    new Option("--pose-quality <network>", "pose network")
+      .choices(["lite", "full", "heavy"])
+      .default("heavy"),
+  )
+  .option(
+    "--training-clips <n>",
+    "search the nearest clip among this many",
+    positiveInteger,
+    PHASES.base.clips.all,
+  )
+  .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism())
+  .action(run);
+
+async function run({ out, clips, trainingClips, jobs, ...options }: Flags): Promise<void> {
+  const interrupt = listenForInterrupt((message) => console.error(message));
+  const startedAt = performance.now();
+  try {
+    const evaluation = await evaluate({
+      ...options,
+      numClips: clips,
+      numTrainingClips: trainingClips,
+      numJobs: Math.min(jobs, clips),
+      work: join(out, "clips"),
+      signal: interrupt.signal,
+      onClip: (figures, numFinished) => console.error(`${numFinished}/${clips}  ${describe(figures)}`),
+    });
+    await writeReport(out, evaluation);
+    console.log(markdownReport(evaluation));
+    console.error(`Took ${formatDuration(performance.now() - startedAt)}; the report is in ${out}.`);
+  } catch (error) {
+    if (!interrupt.signal.aborted) throw error;
+    throw new InterruptedError(`Interrupted. Run the same command again to go on.`);
+  } finally {
+    interrupt.release();
+  }
+}
+
+async function writeReport(out: string, evaluation: Evaluation): Promise<void> {
+  await mkdir(out, { recursive: true });
+  await writeFile(join(out, "report.md"), markdownReport(evaluation));
+  await writeFile(join(out, "report.json"), jsonReport(evaluation));
+  await writeImage(join(out, "contact-sheet.png"), evaluation.sheet);
+}
+
+function describe({ index, videos }: ClipFigures): string {
+  const pck = (name: VideoName): string => videos[name].pck10?.toFixed(3) ?? "–";
+  return (
+    `clip ${index}: PSNR ${videos.generated.psnr?.toFixed(2)} dB, PCK@0.1 ${pck("generated")} ` +
+    `(reference ${pck("reference")}, nearest clip ${pck("nearest")})`
+  );
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError("Expected a whole number of at least 0.");
+  }
+  return value;
+}
+
+function positiveInteger(text: string): number {
+  const value = integer(text);
+  if (value < 1) throw new InvalidArgumentError("Expected a whole number of at least 1.");
+  return value;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  const { text, exitCode } = reportFailure(error);
+  console.error(text);
+  process.exitCode = exitCode;
+}
