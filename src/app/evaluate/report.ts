@@ -126,7 +126,8 @@ function cell(value: number | undefined, { digits }: MetricFormat): string {
 
 function markdownTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  const rule = headings.map((_, i) => (i === 0 ? "---" : "---:"));
+  const isNumber = (column: number): boolean => rows.every((row) => /^(?:-?[\d.]+|–)$/.test(row[column]!));
+  const rule = headings.map((_, column) => (isNumber(column) ? "---:" : "---"));
   return [line(headings), line(rule), ...rows.map(line)].join("\n");
 }
 
