@@ -20,16 +20,19 @@ const path = z.string().min(1, "expected a path");
 
 /** "128x192" (width x height) or { width, height }. */
 const size = z
-  .union([
-    z
-      .string()
-      .regex(/^\d{1,5}x\d{1,5}$/, 'expected "WIDTHxHEIGHT", such as 128x192')
-      .transform((text) => {
-        const [width, height] = text.split("x").map(Number) as [number, number];
-        return { width, height };
-      }),
-    z.strictObject({ width: z.number().int().positive(), height: z.number().int().positive() }),
-  ])
+  .union(
+    [
+      z
+        .string()
+        .regex(/^\d{1,5}x\d{1,5}$/)
+        .transform((text) => {
+          const [width, height] = text.split("x").map(Number) as [number, number];
+          return { width, height };
+        }),
+      z.strictObject({ width: z.number().int().positive(), height: z.number().int().positive() }),
+    ],
+    { error: 'expected "WIDTHxHEIGHT" in pixels, such as 128x192' },
+  )
   .superRefine(({ width, height }, context) => {
     if (width % SIZE_STEP === 0 && height % SIZE_STEP === 0 && Math.max(width, height) <= MAX_SIDE) return;
     context.addIssue({
@@ -90,6 +93,8 @@ const WITHOUT_DRIVER = {
 const hasDriver = (request: { video?: string | undefined; keypoints?: string | undefined }): boolean =>
   request.video !== undefined || request.keypoints !== undefined;
 
+const ANCHORS = "expected auto, or the index of a base segment: 0, 2, 4, ...";
+
 const positiveInt = z.number().int().positive();
 
 /** A request of `generate`. Options left out take the model's defaults. */
@@ -128,9 +133,7 @@ export const generateRequestSchema = z
     kvMode: z.enum(["paper", "paper-ref-own", "official", "nomask"]).default("paper"),
     /** Segment whose background the others share: an even number. */
     anchor: z
-      .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2)], {
-        error: "expected auto, or the index of a base segment: 0, 2, 4, ...",
-      })
+      .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2, ANCHORS)], { error: ANCHORS })
       .default("auto"),
     device: z.string().default("cpu"),
     precision: z.string().default("auto"),

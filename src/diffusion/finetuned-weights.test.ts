@@ -1,0 +1,114 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { buildWanDiT } from "../models/wan-dit/build.ts";
+import { Lane } from "../runtime/lane.ts";
+import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
+import { writeSafetensors } from "../runtime/safetensors-writer.ts";
+import { UserError } from "../tensor/errors.ts";
+import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { Random } from "../tensor/random.ts";
+import { FinetunedWeights, type PhaseName } from "./finetuned-weights.ts";
+import { MODEL_FILES } from "./model-folder.ts";
+import { TINY_MODEL, writeTinyModel } from "./testing.ts";
+
+const shape = { latentFrames: 2, latentHeight: 4, latentWidth: 4, textTokens: 4, imageTokens: 5 };
+const graph = () => buildWanDiT(TINY_MODEL.dit, shape);
+
+let folder: string;
+let lane: Lane;
+let base: Checkpoint;
+let phases: Record<PhaseName, Checkpoint>;
+
+beforeAll(async () => {
+  lane = new Lane();
+  folder = await mkdtemp(join(tmpdir(), "posegen-finetuned-"));
+  await writeTinyModel(folder);
+  const open = (part: keyof typeof MODEL_FILES) => openSafetensors(join(folder, MODEL_FILES[part]));
+  base = await open("dit");
+  phases = { phase1: await open("phase1"), phase2: await open("phase2") };
+});
+afterAll(async () => {
+  await lane.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const inputs = Object.fromEntries(
+  [...graph().inputs].map(([name, value]) => {
+    const tensor = zeros(value.shape);
+    tensor.data.set(new Random(name).normals(tensor.data.length));
+    return [name, tensor];
+  }),
+);
+
+async function velocities(weights: FinetunedWeights, order: readonly PhaseName[]): Promise<Float32Array[]> {
+  await weights.use(order[0]!);
+  const session = await weights.session(graph(), "denoiser", { device: "cpu", threads: 1 });
+  const results: Float32Array[] = [];
+  for (const phase of order) {
+    await weights.use(phase);
+    results.push((await session.run(inputs))["velocity"]!.data as Float32Array);
+  }
+  await session.release();
+  await weights.release();
+  return results;
+}
+
+const difference = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((max, x, i) => Math.max(max, Math.abs(x - b[i]!)), 0);
+
+test("phases are swapped under an open session, there and back", async () => {
+  const weights = await FinetunedWeights.open(base, phases, graph().params.values(), { lane });
+  const [first, second, again] = await velocities(weights, ["phase1", "phase2", "phase1"]);
+  expect(again).toEqual(first);
+  expect(difference(first!, second!)).toBeGreaterThan(0.1);
+});
+
+test("pairs beside a base that stays in its file give what merged ones do", async () => {
+  const specs = [...graph().params.values()];
+  const merged = await FinetunedWeights.open(base, phases, specs, { lane });
+  const beside = await FinetunedWeights.open(base, phases, specs, { lane, mapBeyondBytes: 0 });
+  const expected = await velocities(merged, ["phase1", "phase2"]);
+  const results = await velocities(beside, ["phase1", "phase2"]);
+  results.forEach((result, i) => expect(difference(result, expected[i]!)).toBeLessThan(1e-5));
+});
+
+test("a finetuning that does not fit is refused by name, with both shapes", async () => {
+  const open = async (tensors: Record<string, Tensor>) => {
+    const path = join(folder, "other.safetensors");
+    await writeSafetensors(path, tensors);
+    const phase1 = await openSafetensors(path);
+    return FinetunedWeights.open(base, { ...phases, phase1 }, graph().params.values(), { lane });
+  };
+  const stem = "blocks.0.ffn.0";
+  const a = zeros([2, 24]);
+  for (const [tensors, message] of [
+    [{ "blocks.7.new": zeros([3]) }, /changes "blocks.7.new", which the denoiser does not have/],
+    [{ "patch_embedding.bias": zeros([3]) }, /"patch_embedding.bias" as \[3\]; the denoiser has \[24\]/],
+    [{ [`${stem}.lora_A.weight`]: a }, /lora_A but no lora_B for blocks.0.ffn.0.weight/],
+    [
+      { [`${stem}.lora_A.weight`]: a, [`${stem}.lora_B.weight`]: zeros([9, 2]) },
+      /"blocks.0.ffn.0.weight" as \[9, 24\]; the denoiser has \[48, 24\]/,
+    ],
+  ] as const) {
+    const error: unknown = await open(tensors).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).message).toMatch(message);
+  }
+});
+
+test("what both phases hold whole may be missing from the base", async () => {
+  const tensors: Record<string, Tensor> = {};
+  for (const key of base.tensors.keys()) {
+    if (!/(ref|hand)_patch_embedding/.test(key)) tensors[key] = await base.readTensor(key);
+  }
+  const path = join(folder, "published-base.safetensors");
+  await writeSafetensors(path, tensors);
+  const published = await openSafetensors(path);
+  const specs = [...graph().params.values()];
+  const [whole, without] = await Promise.all(
+    [base, published].map((checkpoint) => FinetunedWeights.open(checkpoint, phases, specs, { lane })),
+  );
+  expect(await velocities(without!, ["phase1"])).toEqual(await velocities(whole!, ["phase1"]));
+});
