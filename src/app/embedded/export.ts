@@ -7,6 +7,7 @@ import {
   parseModelDescription,
   TOKENIZER_JSON,
 } from "../../diffusion/model-folder.ts";
+import { CLIP_VISION_PREFIX } from "../../models/clip-vision/build.ts";
 import { type WanVaeConfig } from "../../models/wan-vae/config.ts";
 import { writeSafetensors } from "../../runtime/safetensors-writer.ts";
 import { float32ToFloat16 } from "../../tensor/float16.ts";
@@ -21,9 +22,11 @@ import { FPS, HEIGHT, MODELS, SEGMENT_FRAMES, TEXT_TOKENS, WIDTH } from "./recip
 export async function exportModel(run: string, folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const base = await averagedWeights(run, "base");
-  for (const [part, scope] of Object.entries(MODEL_SCOPES)) {
-    await writeHalf(join(folder, MODEL_FILES[part as keyof typeof MODEL_SCOPES]), below(base, scope));
-  }
+  await writeHalf(join(folder, MODEL_FILES.dit), below(base, MODEL_SCOPES.dit));
+  await writeHalf(join(folder, MODEL_FILES.textEncoder), below(base, MODEL_SCOPES.textEncoder));
+  const imageEncoder = Object.entries(below(base, MODEL_SCOPES.imageEncoder));
+  const published = imageEncoder.map(([key, value]) => [`${CLIP_VISION_PREFIX}.${key}`, value] as const);
+  await writeHalf(join(folder, MODEL_FILES.imageEncoder), Object.fromEntries(published));
   for (const phase of ["phase1", "phase2"] as const) {
     const weights = await averagedWeights(run, phase);
     await writeHalf(join(folder, MODEL_FILES[phase]), below(weights, MODEL_SCOPES.dit));
