@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { avatarCommand } from "./commands/avatar.ts";
 
+import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     prepareCommand(),
     inspectCommand(),
     doctorCommand(),
+    demoCommand(),
 
     avatarCommand(),
     parityCommand(),

@@ -98,7 +98,7 @@ export class ProgressDisplay {
 }
 
 function detail({ activity, segment, step, of, remainingMs }: ProgressEvent): string {
-  const where = segment === null ? "" : `segment ${segment}, `;
+  const what = segment === null ? "frame" : `segment ${segment}, ${activity}`;
   const left = remainingMs === null ? "" : `, ${formatDuration(remainingMs)} left`;
-  return `${where}${activity} ${step} of ${of}${left}`;
+  return `${what} ${step} of ${of}${left}`;
 }

@@ -107,8 +107,20 @@ export function addSamplingFlags(command: Command): Command {
 }
 
 export function samplingRequest(flags: SamplingFlags) {
-  const { guidance: guidanceScale, ...rest } = flags;
-  return { ...rest, guidanceScale };
+  return {
+    prompt: flags.prompt,
+    negativePrompt: flags.negativePrompt,
+    subject: flags.subject,
+    seed: flags.seed,
+    steps: flags.steps,
+    guidanceScale: flags.guidance,
+    segmentFrames: flags.segmentFrames,
+    headFrames: flags.headFrames,
+    tailFrames: flags.tailFrames,
+    kvShare: flags.kvShare,
+    kvMode: flags.kvMode,
+    anchor: flags.anchor,
+  };
 }
 
 /** Where the models run. */

@@ -54,7 +54,7 @@ export function generateCommand(): Command {
           "Say what is seen, draw other noise",
         "posegen generate --image me.png --video dance.mp4 --out a.mp4 --kv-share off":
           "Without background sharing",
-        "posegen generate --image me.png --keypoints poses.json --out a.mp4":
+        "posegen generate --image me.png --keypoints prepared/keypoints.jsonl --out a.mp4":
           "With poses that `posegen prepare` wrote, perhaps edited",
       }),
     )
@@ -62,6 +62,7 @@ export function generateCommand(): Command {
 }
 
 async function generateAction(flags: GenerateFlags): Promise<void> {
+  if (flags.model === undefined) await (await import("../../embedded-model.ts")).checkEmbeddedModel();
   const request = toRequest(flags);
   if (flags.dryRun) {
     const [{ planGeneration }, { planTable }] = await Promise.all([

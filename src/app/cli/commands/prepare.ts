@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import type { Preparation } from "../../../index.ts";
 import { examples } from "../help.ts";
 import { addDrivingFlags, drivingRequest, type DrivingFlags } from "../request-flags.ts";
 
@@ -11,8 +12,8 @@ export function prepareCommand(): Command {
   const command = new Command("prepare")
     .summary("show what is found in a driving video, without generating")
     .description(
-      "Finds the person and the hands in a driving video and writes what generation is conditioned on, with an overlay " +
-        "video to look at.",
+      "Finds the person and the hands in a driving video and writes what generation is conditioned on: poses, skeletons " +
+        "and hand normals, with an overlay video to look at.",
     )
     .requiredOption("--out <folder>", "folder to write into");
   return addDrivingFlags(command)
@@ -20,18 +21,39 @@ export function prepareCommand(): Command {
     .addHelpText(
       "after",
       examples({
-        "posegen prepare --video dance.mp4 --out prepared": "Poses, skeletons, hand normals and an overlay",
+        "posegen prepare --video dance.mp4 --out prepared": "Look at prepared/overlay.mp4",
+        "posegen prepare --keypoints prepared/keypoints.jsonl --out drawn --size 128x192":
+          "Draw poses again, perhaps edited, at another size",
       }),
     )
-    .action(async (flags: PrepareFlags) => {
-      const [{ prepare }, { runWithDisplay }] = await Promise.all([
-        import("../../../index.ts"),
-        import("../run-with-display.ts"),
-      ]);
-      const request = { out: flags.out, ...drivingRequest(flags) };
-      const result = await runWithDisplay({ quiet: flags.quiet === true, workDir: null }, (options) =>
-        prepare(request, options),
-      );
-      if (!flags.quiet) console.log(result);
-    });
+    .action(prepareAction);
+}
+
+async function prepareAction(flags: PrepareFlags): Promise<void> {
+  if (flags.model === undefined) await (await import("../../embedded-model.ts")).checkEmbeddedModel();
+  const [{ prepare }, { runWithDisplay }] = await Promise.all([
+    import("../../../index.ts"),
+    import("../run-with-display.ts"),
+  ]);
+  const preparation = await runWithDisplay({ quiet: flags.quiet === true, workDir: null }, (options) =>
+    prepare({ out: flags.out, ...drivingRequest(flags) }, options),
+  );
+  if (!flags.quiet) console.log(await report(preparation));
+}
+
+async function report(preparation: Preparation): Promise<string> {
+  const [{ formatNumber }, { textTable }] = await Promise.all([
+    import("../quantities.ts"),
+    import("../text-table.ts"),
+  ]);
+  const { numFrames, fps, width, height, shot, files } = preparation;
+  const found = [
+    ["frames", `${numFrames} at ${formatNumber(fps)} fps, drawn at ${width}x${height}`],
+    ["body", `found in ${preparation.numWithBody}`],
+    ["left hand", `found in ${preparation.numWithLeftHand}`],
+    ["right hand", `found in ${preparation.numWithRightHand}`],
+    ["shot", shot],
+  ];
+  const written = Object.values(files).flatMap((path) => (path === null ? [] : [[path]]));
+  return [textTable(found), "", "Written", textTable(written)].join("\n");
 }
