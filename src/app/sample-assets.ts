@@ -3,7 +3,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { renderSample } from "../avatar/sample.ts";
-import { writeAtomically } from "../media/atomic-file.ts";
+import { writeAtomically } from "../files/atomic-file.ts";
 import { writeImage } from "../media/image.ts";
 import { openVideoEncoder } from "../media/video.ts";
 

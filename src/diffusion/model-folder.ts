@@ -12,6 +12,7 @@ import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { UserError } from "../tensor/errors.ts";
+import { checkDescription } from "./check-description.ts";
 
 /** Names of the files beside `model.json`. */
 export const MODEL_FILES = {
@@ -123,7 +124,10 @@ export type ModelDescription = z.infer<typeof modelSchema>;
 /** Checks a description, e.g. before it is written. @throws UserError naming the fields at fault */
 export function parseModelDescription(value: unknown, where: string): ModelDescription {
   const result = modelSchema.safeParse(value);
-  if (result.success) return result.data;
+  if (result.success) {
+    checkDescription(result.data, where);
+    return result.data;
+  }
   throw new UserError(`${where} does not describe a model:\n${z.prettifyError(result.error)}`);
 }
 

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { mkdir, rename } from "node:fs/promises";
 import { dirname, join, basename, resolve } from "node:path";
 import { invariant } from "../tensor/errors.ts";
-import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "./atomic-file.ts";
+import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "../files/atomic-file.ts";
 import { startFfmpeg, type FfmpegProcess } from "./ffmpeg-process.ts";
 import { inputOptions, probeFile, type ProbedFile } from "./ffprobe.ts";
 import { frameRateFraction } from "./frame-rate.ts";

@@ -3,7 +3,7 @@ import { dirname, resolve } from "node:path";
 import { AVFMT_FLAG_BITEXACT } from "node-av/constants";
 import { Dictionary, FormatContext, type Packet } from "node-av/lib";
 import { invariant } from "../tensor/errors.ts";
-import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "./atomic-file.ts";
+import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "../files/atomic-file.ts";
 import { openAudioCopy } from "./node-av-audio.ts";
 import { check } from "./node-av-filter.ts";
 import { openH264Encoder, type H264Encoder } from "./node-av-h264.ts";

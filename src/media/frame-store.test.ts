@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../tensor/errors.ts";
-import { temporaryPath } from "./atomic-file.ts";
+import { temporaryPath } from "../files/atomic-file.ts";
 import { inspectFrames, readFrames, writeFrames } from "./frame-store.ts";
 import { createImage, type Image } from "./pixels.ts";
 

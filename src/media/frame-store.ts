@@ -1,6 +1,6 @@
 import { open, type FileHandle } from "node:fs/promises";
 import { UserError } from "../tensor/errors.ts";
-import { writeAtomically } from "./atomic-file.ts";
+import { writeAtomically } from "../files/atomic-file.ts";
 import { imageFromBytes, type Image } from "./pixels.ts";
 import { checkSourceFile } from "./source-file.ts";
 

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { extname } from "node:path";
 import sharp from "sharp";
 import { UserError } from "../tensor/errors.ts";
-import { writeAtomically } from "./atomic-file.ts";
+import { writeAtomically } from "../files/atomic-file.ts";
 import { imageFromBytes, type Image } from "./pixels.ts";
 import { checkSourceFile } from "./source-file.ts";
 

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/prom
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { temporaryPath } from "./atomic-file.ts";
+import { temporaryPath } from "../files/atomic-file.ts";
 import { createImage } from "./pixels.ts";
 import {
   audioPackets,

@@ -7,7 +7,7 @@ import { open } from "node:fs/promises";
 import { z } from "zod";
 import { checkSourceFile } from "../media/source-file.ts";
 import { BODY_POINTS, HAND_POINTS, UNSEEN_HAND, type Keypoint } from "../media/pose-keypoints.ts";
-import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { writeFileAtomically } from "../files/atomic-file.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 

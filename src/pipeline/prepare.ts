@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
-import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { writeFileAtomically } from "../files/atomic-file.ts";
 import { transformPose } from "../media/pose-keypoints.ts";
 import { crop } from "../media/resize.ts";
 import { type SkeletonOptions, drawSkeleton } from "../media/skeleton.ts";

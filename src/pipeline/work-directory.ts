@@ -8,8 +8,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { explainWriteFailure } from "../media/atomic-file.ts";
-import { writeFileAtomically } from "../runtime/atomic-file.ts";
+import { explainWriteFailure, writeFileAtomically } from "../files/atomic-file.ts";
 import { UserError } from "../tensor/errors.ts";
 import { takeLock } from "./lock.ts";
 

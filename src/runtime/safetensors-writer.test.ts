@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { UserError } from "../tensor/errors.ts";
 import { float32, int64, tensor } from "../tensor/tensor.ts";
-import { writeFileAtomically } from "./atomic-file.ts";
+import { writeFileAtomically } from "../files/atomic-file.ts";
 import { writeSafetensors } from "./safetensors-writer.ts";
 import { openSafetensors } from "./safetensors.ts";
 

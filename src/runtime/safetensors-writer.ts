@@ -1,6 +1,6 @@
 import { UserError } from "../tensor/errors.ts";
 import { bytesPerElement, sizeOf, type Tensor } from "../tensor/tensor.ts";
-import { writeFileAtomically } from "./atomic-file.ts";
+import { writeFileAtomically } from "../files/atomic-file.ts";
 import { FORMAT_DTYPES, MAX_HEADER_BYTES } from "./safetensors-header.ts";
 
 /**

@@ -3,7 +3,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { serialize } from "../../graph/index.ts";
-import { writeFileAtomically } from "../../runtime/atomic-file.ts";
+import { writeFileAtomically } from "../../files/atomic-file.ts";
 import { CONVERTER_VERSION, convertTflite } from "./convert.ts";
 import { type ModelName, PACKAGED_MODELS, packageVersion, readPackagedModel } from "./packaged-models.ts";
 

@@ -1,4 +1,4 @@
-import { open, rename, rm, mkdir } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { UserError } from "../tensor/errors.ts";
 
@@ -12,23 +12,57 @@ export function temporaryPath(path: string): string {
 
 /**
  * Runs `write` on a temporary name and renames it to `path` once it has returned, so that `path` is either complete or
- * as it was. The temporary file is removed on any failure. Throws UserError for a full disk and for a place that
- * cannot be written.
+ * as it was. Missing folders are made. The temporary file is removed on any failure.
+ * @throws UserError for a full disk and for a place that cannot be written
  */
 export async function writeAtomically(
   path: string,
   write: (temporary: string) => Promise<void>,
 ): Promise<void> {
-  const temporary = temporaryPath(path);
-  try {
+  await writeThrough(temporaryPath(path), path, async (temporary) => {
     await mkdir(dirname(path), { recursive: true });
     await write(temporary);
     await syncFile(temporary);
+  });
+}
+
+/**
+ * As `writeAtomically`, through an open file, and safe where several processes write the same path at once: the last
+ * one to finish wins. The folder has to exist.
+ */
+export async function writeFileAtomically(
+  path: string,
+  write: (handle: FileHandle) => Promise<void>,
+): Promise<void> {
+  await writeThrough(`${path}.${process.pid}.partial`, path, async (temporary) => {
+    const handle = await open(temporary, "w");
+    try {
+      await write(handle);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  });
+}
+
+async function writeThrough(
+  temporary: string,
+  path: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<void> {
+  try {
+    await write(temporary);
     await rename(temporary, path);
+    await syncDirectory(dirname(path));
   } catch (error) {
     await removeLeftover(temporary);
     throw explainWriteFailure(error, path);
   }
+}
+
+/** Makes a rename itself survive a power loss; systems that cannot open directories skip it. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform !== "win32") await sync(path, "r");
 }
 
 /** Removes a temporary file if it is there. Only a courtesy: the failure to tell is the one that led here. */
@@ -38,7 +72,11 @@ export async function removeLeftover(path: string): Promise<void> {
 
 /** Flushes a file to the disk: a rename must not become durable before the content. */
 export async function syncFile(path: string): Promise<void> {
-  const file = await open(path, "r+");
+  await sync(path, "r+");
+}
+
+async function sync(path: string, flags: string): Promise<void> {
+  const file = await open(path, flags);
   try {
     await file.sync();
   } finally {
