@@ -94,7 +94,7 @@ export function explainWriteFailure(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  if (["EACCES", "EPERM", "EROFS", "ENOTDIR", "EISDIR", "EEXIST"].includes(String(code))) {
+  if (["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST"].includes(String(code))) {
     return new UserError(`cannot write ${path}: ${message}`, { cause: error });
   }
   return error;
