@@ -61,7 +61,9 @@ test("decoding gives the frames that the latents stand for", async () => {
   expect(latents.shape).toEqual([1, 16, 2, 2, 2]);
   const frames: Image[] = [];
   for await (const frame of vae.decode(latents)) frames.push(frame);
-  expect(frames.map(({ width, height }) => [width, height])).toEqual(new Array(5).fill([16, 16]));
+  expect(frames.map(({ width, height }) => [width, height])).toEqual(
+    Array.from({ length: 5 }, () => [16, 16]),
+  );
 });
 
 test("wrong numbers and sizes of frames are refused", async () => {
