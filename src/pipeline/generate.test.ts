@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createImage } from "../media/pixels.ts";
 import { writeImage } from "../media/image.ts";
-import { decodeVideo, probeVideo } from "../media/video.ts";
+import { probeVideo } from "../media/video.ts";
 import { UserError } from "../tensor/errors.ts";
 import { generateEvents } from "./generate-events.ts";
 import { generate } from "./generate.ts";
@@ -14,7 +14,7 @@ import type { GenerateRequest } from "./request.ts";
 import { type TinyInputs, writeTinyInputs } from "./testing.ts";
 import { hashFile } from "./work-directory.ts";
 
-const NUM_FRAMES = 30;
+const NUM_FRAMES = 20;
 
 let folder: string;
 let inputs: TinyInputs;
@@ -52,15 +52,20 @@ describe("a whole run", () => {
     const asked = request();
     const { events } = await run(asked);
     const order = events.flatMap((event) => (event.type === "progress" ? [event.segment] : []));
-    expect([...new Set(order)]).toEqual([0, 2, 4, 1, 3, null]);
-    expect(await probeVideo(asked.out)).toMatchObject({ width: 32, height: 48, frameRate: 8, numFrames: 30 });
+    expect([...new Set(order)]).toEqual([0, 2, 1, null]);
+    expect(await probeVideo(asked.out)).toMatchObject({
+      width: 32,
+      height: 48,
+      frameRate: 8,
+      numFrames: NUM_FRAMES,
+    });
     expect(existsSync(`${asked.out}.work`)).toBe(false);
     expect(events.at(-1)).toMatchObject({
       type: "finished",
-      result: { out: asked.out, numFrames: 30, fps: 8, numSegments: 5, audio: "none", workDir: null },
+      result: { out: asked.out, numFrames: NUM_FRAMES, fps: 8, numSegments: 3, audio: "none", workDir: null },
     });
     expect(events.find(({ type }) => type === "plan")).toMatchObject({
-      plan: { numFrames: 30, segmentFrames: 9, headFrames: 1, tailFrames: 4 },
+      plan: { numFrames: NUM_FRAMES, segmentFrames: 9, headFrames: 1, tailFrames: 4 },
       sharing: { shot: "full-body", steps: [0, 2], blocks: [1, 2], mode: "paper" },
     });
   });
@@ -82,13 +87,10 @@ describe("a whole run", () => {
   test.each([
     { seed: 1 },
     { prompt: "A woman is dancing" },
-    { steps: 2 },
-    { guidanceScale: 1 },
+    { steps: 2, guidanceScale: 1 },
     { kvShare: "off" },
     { kvMode: "official" },
-    { kvMode: "nomask" },
     { anchor: 2 },
-    { segmentFrames: 13 },
   ] as const)("%j makes another video", async (change) => {
     expect((await run(request(change))).hash).not.toBe(golden.hash);
   });
@@ -97,7 +99,7 @@ describe("a whole run", () => {
     const asked = request({ size: "48x32", fps: 3.7 });
     await run(asked);
     const info = await probeVideo(asked.out);
-    expect(info).toMatchObject({ width: 48, height: 32, numFrames: Math.ceil((30 / 8) * 3.7) });
+    expect(info).toMatchObject({ width: 48, height: 32, numFrames: Math.ceil((NUM_FRAMES / 8) * 3.7) });
   });
 
   test("sees the driving video itself, with its person, and copies no sound where there is none", async () => {
@@ -112,16 +114,11 @@ describe("a run that is stopped", () => {
   test.each([
     "encode 0 9",
     "denoise 0 1",
-    "denoise 0 2",
-    "denoise 0 3",
     "decode 0 4",
-    "encode 2 1",
     "denoise 2 1",
     "denoise 2 2",
-    "decode 4 9",
-    "encode 1 18",
-    "denoise 3 2",
-    "decode 3 1",
+    "decode 2 9",
+    "denoise 1 3",
     "write null 10",
   ])("at %s goes on and ends with the same bytes", async (point) => {
     const asked = request();
@@ -170,7 +167,7 @@ describe("a work directory given by name", () => {
 
   test("is kept, with the frames of all segments and without latents, and makes the next run short", async () => {
     const names = await readdir(workDir);
-    expect(names.filter((name) => name.endsWith(".frames"))).toHaveLength(5);
+    expect(names.filter((name) => name.endsWith(".frames"))).toHaveLength(3);
     expect(names.filter((name) => /latents|partial|lock/.test(name))).toEqual([]);
     const { hash, events } = await run(request({ workDir }));
     expect(hash).toBe(golden.hash);
@@ -245,11 +242,18 @@ describe("bad input is refused, and leaves nothing behind:", () => {
     const description = JSON.parse(await readFile(join(model, "model.json"), "utf8"));
     description.dit.ffnDim *= 2;
     await writeFile(join(model, "model.json"), JSON.stringify(description));
-    expect(await refusal(request({ model }))).toMatch(/"blocks.0.ffn.\d.(weight|bias)"/);
+    expect(await refusal(request({ model }))).toMatch(/"blocks.0.ffn.0.weight" (has shape|as) \[.*\]/);
     description.dit.ffnDim /= 2;
     description.vae.zDim = 8;
     await writeFile(join(model, "model.json"), JSON.stringify(description));
-    expect(await refusal(request({ model }))).toMatch(/has shape \[.*\], expected \[/);
+    expect(await refusal(request({ model }))).toMatch(/dit.outDim is 16; expected 8, as vae.zDim/);
+    description.vae.zDim = 16;
+    description.vae.decoder.dim *= 2;
+    await writeFile(join(model, "model.json"), JSON.stringify(description));
+    expect(await refusal(request({ model }))).toMatch(/VAE's decoder[^]*has shape \[.*\], expected \[/);
+    description.dit.numLayers = 1e9;
+    await writeFile(join(model, "model.json"), JSON.stringify(description));
+    expect(await refusal(request({ model }))).toMatch(/dit.numLayers is 1000000000; expected at most 256/);
   });
 
   test("nobody to share for is only said where sharing was not asked for", async () => {
@@ -280,20 +284,4 @@ describe("events", () => {
     const events = generateEvents(request({ image: "none.png" }));
     await expect(events.next()).rejects.toThrow(UserError);
   });
-});
-
-test("kept frames of an interpolated segment are those of its neighbours", async () => {
-  const workDir = join(folder, "kept");
-  const asked = request({ workDir });
-  await run(asked);
-  const bytes = await readFile(join(workDir, "segment-0000.frames"));
-  let number = 0;
-  for await (const { image } of decodeVideo(asked.out)) {
-    // Frame 0 belongs to the anchor alone: what is decoded is what was kept, but for the codec's loss.
-    const kept = bytes.subarray(8, 8 + image.data.length);
-    const error =
-      image.data.reduce((sum, value, i) => sum + Math.abs(value - kept[i]!), 0) / image.data.length;
-    expect(error).toBeLessThan(12);
-    if (number++ === 0) break;
-  }
 });

@@ -90,25 +90,35 @@ export interface KillPoint {
 
 const CHILD = fileURLToPath(new URL("../../bench/generate-child.ts", import.meta.url));
 
+export interface ChildOutcome {
+  /** Events it has told. */
+  readonly numEvents: number;
+  /** False when it was killed in time. */
+  readonly ended: boolean;
+  /** The most memory it has had; 0 when it was killed. */
+  readonly peakBytes: number;
+}
+
 /**
  * Runs `generate` in a process of its own.
  * @param kill where to kill it with SIGKILL; null lets it end
- * @returns how many progress events it has told, and whether it ended by itself
  */
 export async function generateInChild(
   request: GenerateRequest,
   kill: KillPoint | null,
-): Promise<{ numEvents: number; ended: boolean }> {
+): Promise<ChildOutcome> {
   const argv = ["--import", "tsx", CHILD, JSON.stringify(request)];
   const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "inherit"] });
   const closed = once(child, "close");
   let numEvents = 0;
+  let peakBytes = 0;
   for await (const line of createInterface({ input: child.stdout })) {
+    if (line.startsWith("peak ")) peakBytes = Number(line.slice("peak ".length));
     if (line !== "event") continue;
     numEvents++;
     if (numEvents === kill?.afterEvents) setTimeout(() => child.kill("SIGKILL"), kill.delayMs);
   }
   const [code] = (await closed) as [number | null];
   if (code !== 0 && !child.killed) throw new Error(`generate ended with exit code ${code}`);
-  return { numEvents, ended: code === 0 };
+  return { numEvents, ended: code === 0, peakBytes };
 }
