@@ -5,6 +5,7 @@ import type { Denoiser } from "../diffusion/denoiser.ts";
 import { latentShapeOf } from "../diffusion/loaded-model.ts";
 import { type Schedule, flowMatchSchedule } from "../diffusion/schedule.ts";
 import { segmentCost } from "../diffusion/segment-cost.ts";
+import { readFrames, writeFrames } from "../media/frame-store.ts";
 import type { Image } from "../media/pixels.ts";
 import { float32 } from "../tensor/tensor.ts";
 import { type BackgroundSharing, predictAlone } from "./kv-share.ts";
@@ -12,7 +13,7 @@ import type { Perceived } from "./perceive.ts";
 import type { KeptFrames as KeptRange, Plan, Segment } from "./plan.ts";
 import type { Activity } from "./progress.ts";
 import type { Run } from "./run.ts";
-import { readFrames, writeFrames } from "./segment-frames.ts";
+
 import { InputEncoder } from "./segment-inputs.ts";
 import { SegmentLatents } from "./segment-latents.ts";
 import { type SegmentWork, segmentWork } from "./segment-work.ts";

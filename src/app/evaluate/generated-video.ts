@@ -8,7 +8,7 @@ import { generate } from "../../pipeline/generate.ts";
 import { writeKeypoints } from "../../pipeline/keypoints-file.ts";
 import type { Plan } from "../../pipeline/plan.ts";
 import type { GenerateRequest } from "../../pipeline/request.ts";
-import { readFrames } from "../../pipeline/segment-frames.ts";
+import { readFrames } from "../../media/frame-store.ts";
 import { segmentFramesFile } from "../../pipeline/segment-maker.ts";
 import type { SharingPlan } from "../../pipeline/sharing-plan.ts";
 import { stitchImages } from "../../pipeline/stitch.ts";
