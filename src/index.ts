@@ -19,7 +19,8 @@ export type {
 export { planGeneration } from "./pipeline/generation-plan.ts";
 export { prepare } from "./pipeline/prepare.ts";
 export type { Preparation } from "./pipeline/prepare.ts";
-export type { GenerationPlan, MemoryEstimate, WorkEstimate } from "./pipeline/generation-plan.ts";
+export type { GenerationPlan } from "./pipeline/generation-plan.ts";
+export type { MemoryEstimate, TimeEstimate, WorkEstimate } from "./pipeline/estimates.ts";
 export type { Range, SharingPlan } from "./pipeline/sharing-plan.ts";
 export type { Plan, Segment, SegmentKind } from "./pipeline/plan.ts";
 export { UserError } from "./tensor/errors.ts";

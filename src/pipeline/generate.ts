@@ -28,7 +28,7 @@ export async function generate(
       ...overlapOptions(sampling),
       anchor: anchorOf(run.request),
     });
-    const sharing = chooseSharing(run, plan, perceived.driver.shot);
+    const sharing = chooseSharing(run, plan, perceived.driver.shot, (message) => run.notify(message));
     run.report({ type: "plan", plan, sharing, fps, width, height });
 
     const denoiser = model.denoiser({ width, height, numFrames: plan.segmentFrames });

@@ -109,5 +109,7 @@ describe("planGeneration", () => {
   test("refuses what generate refuses", async () => {
     await expect(planGeneration({ ...request(), image: "none.png" })).rejects.toThrow(/does not exist/);
     await expect(planGeneration({ ...request(), anchor: 2 })).rejects.toThrow(/cannot be the anchor/);
+    const longer = { ...request(), fps: 30 };
+    await expect(planGeneration({ ...longer, subject: "robot" })).rejects.toThrow(/not in the prompt/);
   });
 });

@@ -1,20 +1,13 @@
 /** What all parts of one run of `generate` share. */
-import { LoadedModel } from "../diffusion/loaded-model.ts";
-import { openModelFolder } from "../diffusion/model-folder.ts";
-import { readImage } from "../media/image.ts";
+import type { LoadedModel } from "../diffusion/loaded-model.ts";
 import type { Image } from "../media/pixels.ts";
-import { type VideoInfo, probeVideo } from "../media/video.ts";
+import type { VideoInfo } from "../media/video.ts";
+import { type RunInputs, openInputs } from "./inputs.ts";
 import type { Plan } from "./plan.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { GenerateEvent, GenerateResult, ObservedRunOptions } from "./progress.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
-import {
-  type SamplingSettings,
-  checkOutput,
-  identifyRun,
-  resolvePlacement,
-  resolveSampling,
-} from "./settings.ts";
+import { type SamplingSettings, identifyRun } from "./settings.ts";
 import { WorkDirectory } from "./work-directory.ts";
 
 export class Run {
@@ -22,42 +15,44 @@ export class Run {
   private isFinished = false;
   private isClosed = false;
 
+  readonly request: CheckedGenerateRequest;
+  readonly sampling: SamplingSettings;
+  readonly image: Image;
+  readonly video: VideoInfo | null;
+  readonly model: LoadedModel;
+  readonly meter: ProgressMeter;
+
   private constructor(
-    readonly request: CheckedGenerateRequest,
-    readonly sampling: SamplingSettings,
-    /** The reference image as it was given. */
-    readonly image: Image,
-    /** Facts about the driving video; null when only keypoints were given. */
-    readonly video: VideoInfo | null,
-    readonly model: LoadedModel,
+    inputs: RunInputs,
     readonly work: WorkDirectory,
-    readonly meter: ProgressMeter,
     readonly report: (event: GenerateEvent) => void,
     readonly signal: AbortSignal | undefined,
-  ) {}
+  ) {
+    const { request, sampling, image, video, model } = inputs;
+    this.request = request;
+    this.sampling = sampling;
+    this.image = image;
+    this.video = video;
+    this.model = model;
+    this.meter = new ProgressMeter(report);
+  }
 
   /**
-   * Checks all inputs, then opens the model and the work directory.
-   * @throws UserError for the first fault of the inputs; nothing is left behind then
+   * Checks all inputs, then opens the work directory.
+   * @throws UserError for the first fault; nothing is left behind then
    */
   static async open(
     request: CheckedGenerateRequest,
     { signal, onProgress = () => {} }: ObservedRunOptions,
   ): Promise<Run> {
-    signal?.throwIfAborted();
-    const { description } = await openModelFolder(request.model);
-    const sampling = resolveSampling(request, description);
-    await checkOutput(request);
-    const image = await readImage(request.image);
-    const video = request.video === undefined ? null : await probeVideo(request.video, signal);
-    const placement = await resolvePlacement(request, (message) => onProgress({ type: "notice", message }));
-    const model = await LoadedModel.open(request.model, placement);
+    const notify = (message: string): void => onProgress({ type: "notice", message });
+    const inputs = await openInputs(request, notify, signal);
+    const { sampling, model } = inputs;
     try {
-      const settings = await identifyRun(request, sampling, placement);
+      const settings = await identifyRun(request, sampling, model.placement);
       const folder = request.workDir ?? `${request.out}.work`;
       const work = await WorkDirectory.open(folder, settings, !request.resume);
-      const meter = new ProgressMeter(onProgress);
-      return new Run(request, sampling, image, video, model, work, meter, onProgress, signal);
+      return new Run(inputs, work, onProgress, signal);
     } catch (error) {
       await model.release();
       throw error;

@@ -2,9 +2,9 @@
 import type { ModelDescription } from "../diffusion/model-folder.ts";
 import type { SharingMode } from "../diffusion/denoiser.ts";
 import { UserError } from "../tensor/errors.ts";
+import type { RunInputs } from "./inputs.ts";
 import type { Plan } from "./plan.ts";
 import type { CheckedGenerateRequest, Shot } from "./request.ts";
-import type { Run } from "./run.ts";
 
 /** From the first to before the second. */
 export type Range = readonly [from: number, to: number];
@@ -47,10 +47,15 @@ export function planSharing(
 
 /**
  * The sharing of a run: that of its request, if the prompt tells where the subject is.
+ * @param notify told why `auto` shares nothing
  * @throws UserError when sharing was asked for by name and no subject is known
  */
-export function chooseSharing(run: Run, plan: Plan, shot: Shot): SharingPlan | null {
-  const { request, sampling, model } = run;
+export function chooseSharing(
+  { request, sampling, model }: RunInputs,
+  plan: Plan,
+  shot: Shot,
+  notify: (message: string) => void,
+): SharingPlan | null {
   const numBases = plan.segments.filter(({ kind }) => kind !== "interpolated").length;
   const sharing = planSharing(request, model.description, sampling.numSteps, shot);
   if (!sharing || numBases < 2) return null;
@@ -60,7 +65,7 @@ export function chooseSharing(run: Run, plan: Plan, shot: Shot): SharingPlan | n
   if (request.kvShare !== "auto") {
     throw new UserError(`kvShare: ${fault}; name it with subject, or take kvShare off`);
   }
-  run.notify(`${fault}, so the segments share no background; name it with subject`);
+  notify(`${fault}, so the segments share no background; name it with subject`);
   return null;
 }
 
