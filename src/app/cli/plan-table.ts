@@ -56,7 +56,7 @@ export function planTable(plan: GenerationPlan): string {
   ];
   return [
     textTable(overview),
-    textTable(segmentRows(segments.segments, segmentFrames), ["right", "left", "right"]),
+    textTable(segmentRows(segments.segments, segmentFrames), ["right", "left"]),
     textTable(cost, ["left", "right", "right"]),
     textTable(space, ["left", "right"]),
     `Times are estimates for this machine, at ${formatNumber(plan.gflops, 0)} GFLOPS. Nothing was generated.`,
