@@ -4,18 +4,18 @@ import { expect, test } from "vitest";
 import { renderSample } from "../avatar/sample.ts";
 import { readImage } from "../media/image.ts";
 import { decodeVideo, probeVideo } from "../media/video.ts";
-import { SAMPLE_FOLDER, sampleAssets } from "./sample-assets.ts";
+import { SAMPLE_FOLDER, SAMPLE_SIZE, sampleAssets } from "./sample-assets.ts";
 
 test("the package's sample assets are what the avatar renders", async () => {
   const assets = await sampleAssets(join(SAMPLE_FOLDER, "absent"), () =>
     expect.unreachable("they are in the package"),
   );
-  const { reference, prompt, numFrames, fps, drivingFrames } = renderSample({ width: 512, height: 768 });
+  const { reference, prompt, numFrames, fps, drivingFrames } = renderSample(SAMPLE_SIZE);
   expect(assets.prompt).toBe(prompt);
   expect(Buffer.compare((await readImage(assets.reference)).data, reference.data)).toBe(0);
 
   const video = await probeVideo(assets.video);
-  expect(video).toMatchObject({ width: 512, height: 768, codec: "h264", frameRate: fps, numFrames });
+  expect(video).toMatchObject({ ...SAMPLE_SIZE, codec: "h264", frameRate: fps, numFrames });
   expect(video.durationS).toBeGreaterThanOrEqual(10);
   const [rendered] = drivingFrames;
   for await (const { image } of decodeVideo(assets.video)) {

@@ -10,8 +10,8 @@ import { openVideoEncoder } from "../media/video.ts";
 /** Where the package has them. */
 export const SAMPLE_FOLDER = fileURLToPath(new URL("../../assets/sample", import.meta.url));
 
-/** Large enough for perception to see hands. */
-const SIZE = { width: 512, height: 768 };
+/** Large enough for perception to see hands, in the aspect ratio of the embedded model: nothing is cut off. */
+export const SAMPLE_SIZE = { width: 576, height: 768 };
 
 /** Quality of the driving video: small enough for a repository, no fault to be seen. */
 const CRF = 22;
@@ -25,10 +25,10 @@ export interface SampleAssets {
 /** Renders the sample assets into a folder, in less than a minute; the same bytes each time. */
 export async function writeSampleAssets(folder: string): Promise<SampleAssets> {
   const assets = pathsIn(folder);
-  const { reference, prompt, fps, drivingFrames } = renderSample(SIZE);
+  const { reference, prompt, fps, drivingFrames } = renderSample(SAMPLE_SIZE);
   await writeImage(assets.reference, reference);
   await writeAtomically(assets.prompt, (path) => writeFile(path, `${prompt}\n`));
-  const encoder = await openVideoEncoder(assets.video, { ...SIZE, fps, crf: CRF });
+  const encoder = await openVideoEncoder(assets.video, { ...SAMPLE_SIZE, fps, crf: CRF });
   try {
     for (const frame of drivingFrames) await encoder.write(frame);
     await encoder.close();
