@@ -84,6 +84,19 @@ async function sync(path: string, flags: string): Promise<void> {
   }
 }
 
+/** Codes of faults of a place, other than that it is full. */
+const UNWRITABLE = new Set([
+  "EACCES",
+  "EPERM",
+  "EROFS",
+  "ENOENT",
+  "ENOTDIR",
+  "EISDIR",
+  "EEXIST",
+  "EFBIG",
+  "EIO",
+]);
+
 /** A UserError for faults of the place written to; anything else is returned as it is. */
 export function explainWriteFailure(error: unknown, path: string): unknown {
   if (error instanceof UserError) return error;
@@ -94,7 +107,7 @@ export function explainWriteFailure(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  if (["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST"].includes(String(code))) {
+  if (["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "EFBIG"].includes(String(code))) {
     return new UserError(`cannot write ${path}: ${message}`, { cause: error });
   }
   return error;
