@@ -107,7 +107,7 @@ export function explainWriteFailure(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  if (["EACCES", "EPERM", "EROFS", "ENOENT", "ENOTDIR", "EISDIR", "EEXIST", "EFBIG"].includes(String(code))) {
+  if (UNWRITABLE.has(String(code))) {
     return new UserError(`cannot write ${path}: ${message}`, { cause: error });
   }
   return error;
