@@ -45,13 +45,21 @@ const SPEEDS = {
   /** Work of finding a person and both hands in a frame: 50 ms where matrices are multiplied at 200 GFLOPS. */
   perceiveFlopsPerFrame: 1e10,
   /** Stitching and encoding H.264. */
+  writeMsPerFrame: 3.5,
   writeNsPerPixel: 60,
 } as const;
 
 /** Node.js with the engine, before any model is loaded. */
-const PROGRAM_BYTES = 250e6;
-/** The networks that find people and hands, which are gone before the denoiser starts. */
-const PERCEPTION_BYTES = 400e6;
+const PROGRAM_BYTES = 300e6;
+/** The networks that find people and hands, and what stays of them when they are gone. */
+const PERCEPTION_BYTES = 450e6;
+const PERCEPTION_REST_BYTES = 180e6;
+
+/**
+ * Each graph keeps the memory of its largest run: plain denoising, sharing in both branches of guidance, and the
+ * VAE's two sides, at the start of a video and after it.
+ */
+const GRAPHS_IN_MEMORY = 7;
 
 interface SegmentCounts {
   readonly numBases: number;
@@ -100,9 +108,10 @@ export function estimateMemory(
   isSeen: boolean,
 ): MemoryEstimate {
   const sharedKeyBytes = countPredictions(sampling, sharing).shared * cost.sharedKeyBytes;
-  // Plain and sharing graphs each keep the memory of their largest run.
-  const generating = weightBytes + 2 * workingBytes + sharedKeyBytes;
-  const totalBytes = PROGRAM_BYTES + Math.max(generating, isSeen ? PERCEPTION_BYTES : 0);
+  const generating = weightBytes + GRAPHS_IN_MEMORY * workingBytes + sharedKeyBytes;
+  const perceiving = isSeen ? PERCEPTION_BYTES : 0;
+  const left = isSeen ? PERCEPTION_REST_BYTES : 0;
+  const totalBytes = PROGRAM_BYTES + Math.max(left + generating, perceiving);
   return { weightBytes, sharedKeyBytes, workingBytes, totalBytes };
 }
 
@@ -123,6 +132,7 @@ export function estimateTime(
   const perceive = seenFrames * SPEEDS.perceiveFlopsPerFrame * msPerFlop;
   const base = numBases * segmentMs;
   const interpolate = numInterpolated * segmentMs;
-  const write = (plan.numFrames * sampling.width * sampling.height * SPEEDS.writeNsPerPixel) / 1e6;
+  const pixels = sampling.width * sampling.height;
+  const write = plan.numFrames * (SPEEDS.writeMsPerFrame + (pixels * SPEEDS.writeNsPerPixel) / 1e6);
   return { perceive, base, interpolate, write, total: perceive + base + interpolate + write };
 }

@@ -106,7 +106,7 @@ test.each<[string, SharingMode]>([
   expect(sharing.isCaptured).toBe(false);
   expect(await errorOf("anchor", sharing.capture(anchorInputs))).toBeLessThan(5e-5);
   expect(sharing.isCaptured).toBe(true);
-  expect(await errorOf(variant, sharing.share(baseInputs))).toBeLessThan(5e-5);
+  expect(await errorOf(variant, await sharing.share(baseInputs))).toBeLessThan(5e-5);
   await sharing.release();
 });
 
@@ -119,7 +119,7 @@ test("a base segment that goes on after the shared steps needs no anchor", async
   });
   const latents = (await outputs.readFloat32("paper.step1.latents")).data;
   const options = { schedule, guidanceScale: golden.cfg_scale, from: { step: 2, latents } };
-  const end = await denoise({ ...options, predict: sharing.share(baseInputs) });
+  const end = await denoise({ ...options, predict: await sharing.share(baseInputs) });
   const expected = (await outputs.readFloat32("paper.step3.latents")).data;
   expect(Math.max(...end.latents.map((x, i) => Math.abs(x - expected[i]!)))).toBeLessThan(1e-3);
 });

@@ -55,8 +55,9 @@ export class BackgroundSharing {
     };
   }
 
-  /** Velocities of a base segment. */
-  share(inputs: SegmentInputs): Predict {
+  /** Velocities of a base segment. The anchor has been captured: the graphs for that are closed. */
+  async share(inputs: SegmentInputs): Promise<Predict> {
+    await this.denoiser.close("capture");
     let own: SubjectMasks = new Map();
     return ({ step, ...call }) => {
       if (!isWithin(this.plan.steps, step))

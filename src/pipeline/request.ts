@@ -95,6 +95,9 @@ const hasDriver = (request: { video?: string | undefined; keypoints?: string | u
 
 const ANCHORS = "expected auto, or the index of a base segment: 0, 2, 4, ...";
 
+/** A segment is held in memory. */
+const MAX_SEGMENT_FRAMES = 1025;
+
 const positiveInt = z.number().int().positive();
 
 /** A request of `generate`. Options left out take the model's defaults. */
@@ -122,7 +125,7 @@ export const generateRequestSchema = z
     /** Weight of the prompt (classifier-free guidance); 1 = no guidance, in half the time. */
     guidanceScale: z.number().positive().max(100).optional(),
     /** Frames of a segment, 4k + 1. */
-    segmentFrames: positiveInt.optional(),
+    segmentFrames: positiveInt.max(MAX_SEGMENT_FRAMES).optional(),
     /** Frames that an interpolated segment keeps of the one before it, 4a + 1. */
     headFrames: positiveInt.optional(),
     /** Frames that it keeps of the one after it, 4b. */

@@ -85,7 +85,7 @@ export class SegmentMaker {
         predict = this.sharing.capture(inputs);
       } else {
         if (!this.sharing.isCaptured) await this.recapture(this.sharing);
-        predict = this.sharing.share(inputs);
+        predict = await this.sharing.share(inputs);
       }
     }
     meter.skip(from.step * stepWork);

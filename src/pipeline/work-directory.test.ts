@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -83,4 +83,42 @@ test("a folder in use is refused, and one left by a dead process is taken over",
   await expect(WorkDirectory.open(path, settings)).rejects.toThrow("held by process 1");
   await writeFile(join(path, "lock"), "2147483646\n");
   expect((await runOnce("first")).reused).toBe(false);
+});
+
+test("a finished step is found without running it, until it is discarded", async () => {
+  const step = { id: "one", files: ["one.txt"] };
+  const work = await WorkDirectory.open(path, settings);
+  expect(await work.find(step)).toBeNull();
+  expect(await work.isEmpty()).toBe(true);
+  const { key } = await work.step({ ...step, run: ([file]) => writeFile(file!, "first") });
+  expect(await work.find(step)).toMatchObject({ key, reused: true, paths: [join(path, "one.txt")] });
+  expect(await work.isEmpty()).toBe(false);
+  await work.discard("one", ["one.txt"]);
+  expect(await work.find(step)).toBeNull();
+  expect((await readdir(path)).sort()).toEqual(["lock", "run.json"]);
+  await work.close();
+});
+
+test("what a killed run was writing is removed, and a folder killed while it was emptied is still ours", async () => {
+  await runOnce("first");
+  await writeFile(join(path, "two.frames.partial"), "half");
+  await writeFile(join(path, ".partial-two.frames"), "half");
+  expect((await runOnce("second")).reused).toBe(true);
+  expect((await readdir(path)).sort()).toEqual(["one.json", "one.txt", "run.json"]);
+  await rm(join(path, "one.txt"));
+  expect((await runOnce("third")).reused).toBe(false);
+});
+
+test("starting again empties the folder, whatever its settings", async () => {
+  await runOnce("first");
+  const work = await WorkDirectory.open(path, { seed: "2" }, true);
+  expect((await readdir(path)).sort()).toEqual(["lock", "run.json"]);
+  await work.remove();
+  await expect(readdir(path)).rejects.toThrow("ENOENT");
+});
+
+test("a folder that holds other things is left alone", async () => {
+  await writeFile(join(path, "thesis.txt"), "precious");
+  await expect(WorkDirectory.open(path, settings, true)).rejects.toThrow("holds other files (thesis.txt)");
+  expect(await readdir(path)).toEqual(["thesis.txt"]);
 });
