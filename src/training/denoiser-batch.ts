@@ -1,5 +1,7 @@
 // Shapes: B batch, C latent channels, f latent frames, h w latent rows and columns, M text tokens, S image side
 
+import { velocityTarget } from "../diffusion/loss.ts";
+import { addNoise } from "../diffusion/schedule.ts";
 import { type Random } from "../tensor/random.ts";
 import { type Tensor, float32, tensor } from "../tensor/tensor.ts";
 import { type TrainingClip } from "./dataset.ts";
@@ -77,11 +79,9 @@ export function denoiserBatch(
     const sigma = (sampling.shift * u) / (1 + (sampling.shift - 1) * u);
     timestep[b] = 1000 * sigma;
     const data = head(clip.video, C, latentFrames, plane);
-    for (let i = 0; i < volume; i++) {
-      const noise = random.normal();
-      latents[b * volume + i] = (1 - sigma) * data[i]! + sigma * noise;
-      target[b * volume + i] = noise - data[i]!;
-    }
+    const noise = random.normals(volume);
+    latents.set(addNoise(data, noise, sigma), b * volume);
+    target.set(velocityTarget(data, noise), b * volume);
     const noPose = random.chance(sampling.dropPose);
     const noHands = noPose || random.chance(sampling.dropHands);
     const pose = noPose ? black : head(clip.pose, C, latentFrames, plane);

@@ -2,6 +2,7 @@ import { makeIdentity } from "../avatar/identity.ts";
 import { makeMotion, type World } from "../avatar/motion.ts";
 import { makeScene } from "../avatar/scene.ts";
 import { type Clip, type ClipRequest, renderClip, renderReference } from "../avatar/clip.ts";
+import { pasteKeptFrames } from "../diffusion/conditions.ts";
 import { clipPixels } from "../diffusion/image-feature.ts";
 import { type VideoVae } from "../diffusion/latents.ts";
 import { type Image, imageFromBytes } from "../media/pixels.ts";
@@ -82,22 +83,18 @@ export async function makeTrainingClip(
 ): Promise<TrainingClip> {
   const { clip, reference } = renderSeriesClip(recipe, index);
   const { frames, skeletons, handNormals } = conditionFrames(clip);
-  const keep = (condition: readonly Image[]): Image[] =>
-    condition.map((image, f) => (isKept(f, recipe) ? frames[f]! : image));
-  const encode = async (video: Image[]): Promise<Float32Array> => (await vae.encode(video)).data;
+  const { numFrames, headFrames, tailFrames } = recipe;
+  const kept = { head: frames.slice(0, headFrames), tail: frames.slice(numFrames - tailFrames) };
+  const encode = async (video: readonly Image[]): Promise<Float32Array> => (await vae.encode(video)).data;
   return {
     video: await encode(frames),
-    pose: await encode(keep(skeletons)),
-    hand: await encode(keep(handNormals)),
+    pose: await encode(pasteKeptFrames(skeletons, kept)),
+    hand: await encode(pasteKeptFrames(handNormals, kept)),
     reference: await encode([reference]),
     person: latentCoverage(clip),
     tokens: tokenize(clip.caption),
     image: clipPixels(reference, imageSize).data,
   };
-}
-
-function isKept(frame: number, { numFrames, headFrames, tailFrames }: ClipRecipe): boolean {
-  return frame < headFrames || frame >= numFrames - tailFrames;
 }
 
 const SPATIAL_STRIDE = 8;
