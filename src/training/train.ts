@@ -36,21 +36,35 @@ export async function compileTrainStep(
   gradients(loss, trainable).forEach((gradient, i) => graph.output(GRADIENT + trainable[i]!.name, gradient));
   verify(graph);
   const engine = await Engine.create(serialize(graph), { name: "training step", threads });
-  return new TrainStep(
+  return new CompiledStep(
     engine,
     trainable.map((param) => param.name),
   );
 }
 
-/** One forward and backward pass. */
-export class TrainStep {
+export interface StepResult {
+  /** Loss and other scalar outputs by name. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Gradients of the trainable parameters. */
+  readonly gradients: Arrays;
+}
+
+/** One forward and backward pass, however it is computed. */
+export interface TrainStep {
+  /** Keys of the parameters that get gradients. */
+  readonly trainable: readonly string[];
+  run(params: Params, batch: Batch): Promise<StepResult>;
+  release(): Promise<void>;
+}
+
+/** Forward and backward pass in one graph. */
+class CompiledStep implements TrainStep {
   constructor(
     private readonly engine: Engine,
     readonly trainable: readonly string[],
   ) {}
 
-  /** Loss and other scalar outputs by name, and the gradients of the trainable parameters. */
-  async run(params: Params, batch: Batch): Promise<{ metrics: Record<string, number>; gradients: Arrays }> {
+  async run(params: Params, batch: Batch): Promise<StepResult> {
     const results = await this.engine.run({ ...params, ...batch });
     const metrics: Record<string, number> = {};
     const grads: Record<string, Float32Array> = {};
