@@ -5,6 +5,7 @@ import { fillGaps } from "./fill-gaps.ts";
 import { HandTracker, type HandsObservation } from "./hands.ts";
 import { handDepths, poseFromBody } from "./keypoints.ts";
 import type { PersonFrame } from "./person-frame.ts";
+import type { PersonMask } from "./person-mask.ts";
 import { type PoseObservation, PoseTracker, type PoseTrackerOptions } from "./pose.ts";
 import { ImagePyramid } from "./region.ts";
 
@@ -43,10 +44,15 @@ export async function* analyzeFrames(
   options: AnalysisOptions = {},
   name = "the driving video",
 ): AsyncGenerator<PersonFrame, void, undefined> {
+  const finder = await PersonFinder.load(options);
   let numWithBody = 0;
-  for await (const frame of fillGaps(findPerson(frames, options))) {
-    if (frame.found.body) numWithBody++;
-    yield frame;
+  try {
+    for await (const frame of fillGaps(finder.find(frames, options))) {
+      if (frame.found.body) numWithBody++;
+      yield frame;
+    }
+  } finally {
+    await finder.release();
   }
   if (numWithBody === 0) {
     throw new UserError(
@@ -55,29 +61,53 @@ export async function* analyzeFrames(
   }
 }
 
-async function* findPerson(
-  frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
-  { quality, cacheFolder, signal }: AnalysisOptions,
-): AsyncGenerator<PersonFrame, void, undefined> {
-  const cache = cacheFolder === undefined ? {} : { cacheFolder };
-  const poses = await PoseTracker.load(quality === undefined ? cache : { ...cache, quality });
-  const hands = await HandTracker.load(cache);
-  try {
+/** Where the person's mask goes. */
+export type MaskListener = (mask: PersonMask | null, index: number) => void;
+
+/** The networks that find a person, loaded once for any number of videos, which are looked at one after another. */
+export class PersonFinder {
+  private constructor(
+    private readonly poses: PoseTracker,
+    private readonly hands: HandTracker,
+  ) {}
+
+  /** Converts the networks at first use. */
+  static async load(options: PoseTrackerOptions = {}): Promise<PersonFinder> {
+    return new PersonFinder(await PoseTracker.load(options), await HandTracker.load(options));
+  }
+
+  /**
+   * The person in each frame of a video, gaps left open. Nothing is taken over from an earlier video.
+   * @param onMask told each frame's mask, in order; null where there is none, as without the option `mask` of `load`
+   */
+  async *find(
+    frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+    { signal, onMask }: { readonly signal?: AbortSignal; readonly onMask?: MaskListener } = {},
+  ): AsyncGenerator<PersonFrame, void, undefined> {
+    this.poses.reset();
+    this.hands.reset();
     // The hands of a frame are found while the body of the next one is: two threads, one network each at a time.
     let previous: Promise<PersonFrame> | null = null;
     let index = 0;
-    for await (const frame of frames) {
-      signal?.throwIfAborted();
-      const pyramid = new ImagePyramid(frame.image);
-      const [observation, finished] = await Promise.all([poses.next(pyramid), previous]);
-      previous = completeFrame(hands, pyramid, frame, observation, index++);
-      // It is awaited above or below; a failure while the next frame is decoded must wait until then.
-      previous.catch(() => {});
-      if (finished) yield finished;
+    try {
+      for await (const frame of frames) {
+        signal?.throwIfAborted();
+        const pyramid = new ImagePyramid(frame.image);
+        const [observation, finished] = await Promise.all([this.poses.next(pyramid), previous]);
+        onMask?.(observation.body?.mask ?? null, index);
+        previous = completeFrame(this.hands, pyramid, frame, observation, index++);
+        // It is awaited above or below; a failure while the next frame is decoded must wait until then.
+        previous.catch(() => {});
+        if (finished) yield finished;
+      }
+      if (previous) yield await previous;
+    } finally {
+      await previous?.catch(() => {});
     }
-    if (previous) yield await previous;
-  } finally {
-    await Promise.all([poses.release(), hands.release()]);
+  }
+
+  async release(): Promise<void> {
+    await Promise.all([this.poses.release(), this.hands.release()]);
   }
 }
 
