@@ -2,7 +2,7 @@ import { BODY_POINTS, type BodyPoint, type Keypoint, type PoseKeypoints } from "
 import { EAR_Y, EYE_X, EYE_Y, NOSE_Y } from "./face-paint.ts";
 import type { Hand, Skeleton } from "./kinematics.ts";
 import type { Camera, VisibilityBuffer } from "./raster.ts";
-import { direction, mix, point, type Vec3 } from "./vector.ts";
+import { add, direction, mix, point, type Vec3 } from "./vector.ts";
 
 /** The joints of a person in 3D, metres, world axes (x right, y up, z to the viewer). */
 export interface Joints3d {
@@ -12,8 +12,11 @@ export interface Joints3d {
   readonly rightHand: readonly Vec3[];
 }
 
-/** Joints lie inside the limbs, the points of the face on its surface. The neck is the middle of the shoulders. */
-export function jointsOf(skeleton: Skeleton): Joints3d {
+/**
+ * Joints lie inside the limbs, the points of the face on its surface. The neck is the middle of the shoulders.
+ * @param place of the skeleton's origin in the world
+ */
+export function jointsOf(skeleton: Skeleton, place: Vec3 = [0, 0, 0]): Joints3d {
   const { head, headRadius: r, leftArm, rightArm, leftLeg, rightLeg, leftFoot, rightFoot } = skeleton;
   const onHead = (x: number, y: number, z: number) => point(head, x * r, y * r, z * r);
   const onFoot = (foot: typeof leftFoot, x: number, z: number) => point(foot, x, -0.06, z);
@@ -44,9 +47,9 @@ export function jointsOf(skeleton: Skeleton): Joints3d {
     rightHeel: onFoot(rightFoot, 0, -0.06),
   };
   return {
-    body: BODY_POINTS.map((name) => at[name]),
-    leftHand: skeleton.leftHand.landmarks,
-    rightHand: skeleton.rightHand.landmarks,
+    body: BODY_POINTS.map((name) => add(at[name], place)),
+    leftHand: skeleton.leftHand.landmarks.map((p) => add(p, place)),
+    rightHand: skeleton.rightHand.landmarks.map((p) => add(p, place)),
   };
 }
 

@@ -26,36 +26,43 @@ export function finer(camera: Camera, k: number): Camera {
   };
 }
 
-/** Which triangle each pixel shows, and where in it. */
+/** Which person's which triangle each pixel shows, and where in it. */
 export class VisibilityBuffer {
   readonly width: number;
   readonly height: number;
   /** 1 / distance from the camera plane, 0 where nothing is seen. */
   readonly nearness: Float32Array;
-  /** Triangle number; meaningful where nearness is above 0. */
+  /** Number of the person whose mesh is seen, and of the triangle in it; meaningful where nearness is above 0. */
+  readonly person: Uint8Array;
   readonly triangle: Int32Array;
   /** Barycentric weights of the second and third corner. */
   readonly second: Float32Array;
   readonly third: Float32Array;
   /** Pixels that may be covered: left and top inclusive, right and bottom exclusive. */
-  left = 0;
+  left: number;
   right = 0;
-  top = 0;
+  top: number;
   bottom = 0;
   #screen = new Float32Array(0);
 
   constructor(width: number, height: number) {
-    this.width = width;
-    this.height = height;
+    this.width = this.left = width;
+    this.height = this.top = height;
     this.nearness = new Float32Array(width * height);
+    this.person = new Uint8Array(width * height);
     this.triangle = new Int32Array(width * height);
     this.second = new Float32Array(width * height);
     this.third = new Float32Array(width * height);
   }
 
-  /** Draws a mesh into the emptied buffer; the nearest surface wins, faces turned away are skipped. */
-  draw(mesh: Mesh, camera: Camera): void {
+  /** Empties the buffer. */
+  clear(): void {
     this.nearness.fill(0);
+    [this.left, this.right, this.top, this.bottom] = [this.width, 0, this.height, 0];
+  }
+
+  /** Draws the mesh of a person, 0 to 255; the nearest surface wins, faces turned away are skipped. */
+  draw(mesh: Mesh, camera: Camera, person = 0): void {
     this.#project(mesh, camera);
     const { width, height, nearness, triangle, second, third } = this;
     const screen = this.#screen;
@@ -105,6 +112,7 @@ export class VisibilityBuffer {
             const z = z0 + w1 * z1 + w2 * z2;
             if (z > nearness[i]!) {
               nearness[i] = z;
+              this.person[i] = person;
               triangle[i] = t;
               second[i] = w2;
               third[i] = w1;
@@ -118,7 +126,7 @@ export class VisibilityBuffer {
     }
   }
 
-  /** Screen x, y and nearness of every vertex, and the rectangle they fill. */
+  /** Screen x, y and nearness of every vertex; widens the rectangle to what they fill. */
   #project(mesh: Mesh, camera: Camera): void {
     const { position, numVertices } = mesh;
     if (this.#screen.length < 3 * numVertices) this.#screen = new Float32Array(3 * numVertices);
@@ -137,9 +145,9 @@ export class VisibilityBuffer {
       if (sy < top) top = sy;
       if (sy > bottom) bottom = sy;
     }
-    this.left = Math.max(0, Math.floor(left));
-    this.top = Math.max(0, Math.floor(top));
-    this.right = Math.min(this.width, Math.ceil(right));
-    this.bottom = Math.min(this.height, Math.ceil(bottom));
+    this.left = Math.min(this.left, Math.max(0, Math.floor(left)));
+    this.top = Math.min(this.top, Math.max(0, Math.floor(top)));
+    this.right = Math.max(this.right, Math.min(this.width, Math.ceil(right)));
+    this.bottom = Math.max(this.bottom, Math.min(this.height, Math.ceil(bottom)));
   }
 }

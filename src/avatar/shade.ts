@@ -3,9 +3,9 @@ import type { Mesh } from "./mesh.ts";
 import type { VisibilityBuffer } from "./raster.ts";
 import type { Light } from "./scene.ts";
 
-/** What each pixel of the person shows, on the fine grid. Filled only where `covered` is 1. */
+/** What each pixel of the people shows, on the fine grid. Filled only where `covered` is 1. */
 export interface ShadedPixels {
-  /** 1 where the person is. */
+  /** 1 where a person is; to be emptied before the first of them is shaded. */
   readonly covered: Uint8Array;
   /** RGB in 0..255. */
   readonly colour: Float32Array;
@@ -23,11 +23,12 @@ export function createShadedPixels(width: number, height: number): ShadedPixels 
 }
 
 /**
- * Lights every visible pixel: a sky and a soft key light that wraps around, darker edges that part limbs from the
+ * Lights every visible pixel of one person: a sky and a soft key light that wraps around, darker edges that part limbs from the
  * trunk, a rim from behind and a highlight.
  */
 export function shadePixels(
   buffer: VisibilityBuffer,
+  person: number,
   mesh: Mesh,
   materials: readonly Material[],
   light: Light,
@@ -41,11 +42,10 @@ export function shadePixels(
   const halfNorm = Math.sqrt(lx * lx + ly * ly + (lz + 1) ** 2);
   const [hx, hy, hz] = [lx / halfNorm, ly / halfNorm, (lz + 1) / halfNorm];
   const rgb = new Float32Array(3);
-  covered.fill(0);
   for (let y = buffer.top; y < buffer.bottom; y++) {
     for (let x = buffer.left; x < buffer.right; x++) {
       const i = y * width + x;
-      if (nearness[i] === 0) continue;
+      if (nearness[i] === 0 || buffer.person[i] !== person) continue;
       const t = triangle[i]!;
       const a = 3 * corners[3 * t]!;
       const b = 3 * corners[3 * t + 1]!;

@@ -16,8 +16,8 @@ function patches(skeleton: Skeleton, height: number): Patch[] {
 }
 
 /**
- * Light that reaches the floor in the lower part of a picture: factors in (0, 1], one per pixel, 1 away from the
- * person. `out` is [height * width].
+ * Takes the light that a person keeps from the floor in the lower part of a picture: multiplies `light`
+ * [height * width] by factors in (0, 1], 1 away from the person.
  */
 export function castShadow(
   skeleton: Skeleton,
@@ -25,9 +25,8 @@ export function castShadow(
   camera: Camera,
   width: number,
   height: number,
-  out: Float32Array,
+  light: Float32Array,
 ): void {
-  out.fill(1);
   const list = patches(skeleton, bodyHeight);
   for (let row = 0; row < height; row++) {
     const dy = (camera.centreY - row - 0.5) / camera.focal;
@@ -44,7 +43,7 @@ export function castShadow(
       for (let column = left; column <= right; column++) {
         const x = camera.x + (column + 0.5 - camera.centreX) / toPixel;
         const inside = 1 - far - ((x - px) / halfWidth) ** 2;
-        if (inside > 0) out[row * width + column]! *= 1 - strength * inside * inside * (3 - 2 * inside);
+        if (inside > 0) light[row * width + column]! *= 1 - strength * inside * inside * (3 - 2 * inside);
       }
     }
   }
