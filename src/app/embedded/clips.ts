@@ -8,11 +8,13 @@ import { type WanVaeConfig } from "../../models/wan-vae/config.ts";
 import { openCheckpoint } from "../../runtime/checkpoint.ts";
 import { Lane } from "../../runtime/lane.ts";
 import { SharedWeights } from "../../runtime/shared-weights.ts";
-import { hasShard, writeShard } from "../../training/dataset.ts";
+import { hasClips, shardName, writeClips } from "../../training/dataset.ts";
 import { makeTrainingClip } from "../../training/render-training-clip.ts";
 import { captionTokenizerJson } from "../../training/tokenizer.ts";
+import { avatarIndex, CLIPS_PER_SHARD } from "../dataset/avatar-series.ts";
+import { writeDatasetIndex } from "../dataset/write-index.ts";
 import { clipShapes } from "./denoiser.ts";
-import { CLIPS_PER_SHARD, MODELS, SERIES, type SeriesName, TEXT_TOKENS } from "./recipe.ts";
+import { MODELS, SERIES, type SeriesName, TEXT_TOKENS } from "./recipe.ts";
 
 /** The VAE whose latents the denoiser learns: weights and configuration of a run's `vae` folder. */
 export interface TrainedVae {
@@ -62,6 +64,8 @@ export async function renderSeries(
 ): Promise<void> {
   const folder = join(run, `clips-${name}`);
   await mkdir(folder, { recursive: true });
+  const shapes = clipShapes(name);
+  await writeDatasetIndex(folder, avatarIndex(SERIES[name], count, shapes, fingerprint));
   const tokenizer = captionTokenizer();
   const encoders = {
     vae,
@@ -71,12 +75,13 @@ export async function renderSeries(
   };
   const numShards = Math.ceil(count / CLIPS_PER_SHARD);
   for (let shard = 0; shard < numShards; shard++) {
-    if (!(await hasShard(folder, shard))) {
+    const path = join(folder, shardName(shard));
+    if (!(await hasClips(path))) {
       const clips = [];
       for (let i = 0; i < CLIPS_PER_SHARD; i++) {
         clips.push(await makeTrainingClip(SERIES[name], shard * CLIPS_PER_SHARD + i, encoders));
       }
-      await writeShard(folder, shard, clips, clipShapes(name), fingerprint);
+      await writeClips(path, clips, shapes, fingerprint);
     }
     onShard(shard + 1, numShards);
   }

@@ -23,7 +23,6 @@ import { adamW, type Optimizer } from "../../training/optimizer.ts";
 import { loadCheckpoint, type TrainingState } from "../../training/checkpoint.ts";
 import { type Params, type StepReport } from "../../training/train.ts";
 import {
-  CLIPS_PER_SHARD,
   HEIGHT,
   MODELS,
   PHASES,
@@ -110,12 +109,9 @@ export async function trainPhase(name: PhaseName, options: PhaseOptions): Promis
     seed: 1,
     threads,
     absent: options.absent,
-    dataset: new ClipDataset(
-      join(folder, `clips-${recipe.series}`),
-      CLIPS_PER_SHARD,
-      clipShapes(recipe.series),
-      options.datasetFingerprint,
-    ),
+    dataset: await ClipDataset.open(join(folder, `clips-${recipe.series}`), {
+      fingerprint: options.datasetFingerprint,
+    }),
     clipsAt: (step) =>
       Math.min(recipe.clips.all, Math.floor(recipe.clips.first + step * recipe.clips.perStep)),
   };

@@ -24,8 +24,6 @@ export const SEGMENT_FRAMES = 33;
 const HEAD_FRAMES = 9;
 const TAIL_FRAMES = 8;
 
-export const CLIPS_PER_SHARD = 16;
-
 const CLIPS = { world: "easy", width: WIDTH, height: HEIGHT, numFrames: SEGMENT_FRAMES } as const;
 
 /** Series of rendered clips: many short ones to begin with; those of interpolated segments have pictures at their ends. */
