@@ -1,5 +1,6 @@
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor } from "../tensor/tensor.ts";
+import { attentionGradient } from "./attention-gradient.ts";
 import {
   add,
   cast,
@@ -23,10 +24,10 @@ import {
 } from "./elementwise.ts";
 import { type Node, type Value } from "./graph.ts";
 import { gemm, matmul } from "./linear-ops.ts";
-import { attentionWeights, rotary } from "./nn-ops.ts";
+import { rotary } from "./nn-ops.ts";
 import { convGradient } from "./conv-gradient.ts";
 import { mean, sum, sumTo } from "./reduce.ts";
-import { concat, expand, pad, rearrange, reshape, sliceAxes, split, transpose } from "./shape-ops.ts";
+import { concat, expand, pad, reshape, sliceAxes, split, transpose, transposeLast } from "./shape-ops.ts";
 
 /**
  * The adjoints of a node's inputs, given those of its outputs (null where nothing flows back).
@@ -240,34 +241,10 @@ export const GRADIENT_RULES: Readonly<Record<string, GradientRule>> = {
     const numHeads = x!.dim(2) / (2 * cosines!.dim(1));
     return [rotary(g, cosines!, neg(sines!), numHeads), null, null, null];
   }),
-  MultiHeadAttention: rule((g, [q, k, v], y, node) =>
-    attentionGradient(g, q!, k!, v!, y, node.attributes["num_heads"] as number),
+  MultiHeadAttention: rule((g, [q, k, v], y, node, needs) =>
+    attentionGradient({ g, y, q: q!, k: k!, v: v! }, node.attributes["num_heads"] as number, needs),
   ),
 };
-
-/**
- * Backward of attention by recomputing the weights P [B, H, L, S]:
- * dV = Pᵀ dO, dP = dO Vᵀ, dS = P (dP - Σ dO·O), dQ = dS K / √K, dK = dSᵀ Q / √K.
- */
-function attentionGradient(g: Value, q: Value, k: Value, v: Value, y: Value, numHeads: number): Value[] {
-  const heads = (x: Value): Value => rearrange(x, "B L (H K) -> B H L K", { H: numHeads });
-  const merge = (x: Value): Value => rearrange(x, "B H L K -> B L (H K)");
-  const [qh, kh, vh, gh, yh] = [heads(q), heads(k), heads(v), heads(g), heads(y)];
-  const scale = 1 / Math.sqrt(qh.dim(-1));
-  const weights = attentionWeights(qh, transposeLast(kh));
-  const delta = sum(mul(gh, yh), [-1]);
-  const ds = mul(weights, sub(matmul(gh, transposeLast(vh)), delta));
-  return [
-    merge(mul(matmul(ds, kh), scale)),
-    merge(mul(matmul(transposeLast(ds), qh), scale)),
-    merge(matmul(transposeLast(weights), gh)),
-  ];
-}
-
-function transposeLast(x: Value): Value {
-  const axes = x.shape.map((_, axis) => axis);
-  return transpose(x, [...axes.slice(0, -2), axes.at(-1)!, axes.at(-2)!]);
-}
 
 /** A reduced value's adjoint, spread over the reduced axes. */
 function expandReduced(g: Value, x: Value, node: Node): Value {

@@ -32,6 +32,12 @@ export function transpose(x: Value, order: readonly number[]): Value {
   return x.graph.emit("Transpose", [x], [{ shape, dtype: x.dtype }], { attributes: { perm: order } })[0]!;
 }
 
+/** The last two axes exchanged. */
+export function transposeLast(x: Value): Value {
+  const axes = x.shape.map((_, axis) => axis);
+  return transpose(x, [...axes.slice(0, -2), x.rank - 1, x.rank - 2]);
+}
+
 /** Values joined along an axis; all other dimensions must agree. */
 export function concat(values: readonly Value[], axis: number): Value {
   const first = values[0];

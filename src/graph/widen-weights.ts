@@ -1,9 +1,8 @@
 /** Graphs that compute in float32 over weights stored in 16 bits. */
 import { invariant } from "../tensor/errors.ts";
-import { int64 } from "../tensor/tensor.ts";
-import { ONNX_DTYPE, add, cast, mul } from "./elementwise.ts";
+import { ONNX_DTYPE, cast } from "./elementwise.ts";
 import { type Graph, type Node, Value } from "./graph.ts";
-import { reshape, sliceAxes } from "./shape-ops.ts";
+import { after } from "./ordering.ts";
 
 /** Element types that weights are stored in but not computed with. */
 export type HalfDType = "float16" | "bfloat16";
@@ -34,8 +33,7 @@ export function matrixParams(graph: Graph): Set<string> {
  * Nothing can be differentiated through the result.
  *
  * A plain Cast would not do: the engine computes casts of constants once, while it prepares the graph, and keeps
- * the results. So the weight first goes through a Reshape to its own shape, and that shape is computed from an
- * element of the activation: unknown before the run, and before the activation is there.
+ * the results. So the cast has to wait for the activation.
  * @param stored element types by key; the keys are among `matrixParams(graph)`
  */
 export function widenAtUse(graph: Graph, stored: ReadonlyMap<string, HalfDType>): void {
@@ -46,7 +44,7 @@ export function widenAtUse(graph: Graph, stored: ReadonlyMap<string, HalfDType>)
     if (weight === undefined) graph.nodes.push(node);
     else if (node.op === "Gather") lookUpThenWiden(graph, node, weight);
     else {
-      const wide = cast(keptUntil(activationOf(node)!, weight), graph.dtype);
+      const wide = cast(after(weight, [activationOf(node)!]), graph.dtype);
       graph.nodes.push({ ...node, inputs: node.inputs.map((input, i) => (i === at ? wide : input)) });
     }
   }
@@ -77,17 +75,6 @@ function declareStored(graph: Graph, stored: ReadonlyMap<string, HalfDType>): Ma
     narrow.set(param, value);
   }
   return narrow;
-}
-
-/** The weight itself, unchanged, but unknown to the engine until the activation is. */
-function keptUntil(activation: Value, weight: Value): Value {
-  const { graph } = weight;
-  const first = sliceAxes(
-    activation,
-    activation.shape.map((_, axis) => ({ axis, start: 0, end: 1 })),
-  );
-  const zero = mul(cast(reshape(first, [1]), "int64"), 0);
-  return graph.emit("Reshape", [weight, add(zero, graph.constant(int64(weight.shape)))], [weight])[0]!;
 }
 
 function lookUpThenWiden(graph: Graph, node: Node, table: Value): void {
