@@ -15,7 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   media: ["files", "tensor"],
   perception: ["runtime", "graph", "media", "files", "tensor"],
   avatar: ["media", "tensor"],
-  diffusion: ["models", "runtime", "media", "tensor"],
+  diffusion: ["models", "runtime", "media", "files", "tensor"],
   pipeline: ["diffusion", "perception", "runtime", "media", "files", "tensor"],
   training: ["diffusion", "models", "graph", "runtime", "avatar", "media", "tensor"],
   evaluation: ["models", "runtime", "perception", "media", "tensor"],

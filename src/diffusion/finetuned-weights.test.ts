@@ -9,7 +9,8 @@ import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, zeros } from "../tensor/tensor.ts";
 import { Random } from "../tensor/random.ts";
-import { FinetunedWeights, type PhaseName } from "./finetuned-weights.ts";
+import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
+import { openLora } from "./lora-file.ts";
 import { MODEL_FILES } from "./model-folder.ts";
 import { TINY_MODEL, writeTinyModel } from "./testing.ts";
 
@@ -19,20 +20,23 @@ const graph = () => buildWanDiT(TINY_MODEL.dit, shape);
 let folder: string;
 let lane: Lane;
 let base: Checkpoint;
-let phases: Record<PhaseName, Checkpoint>;
+let phases: PhaseLoras;
 
 beforeAll(async () => {
   lane = new Lane();
   folder = await mkdtemp(join(tmpdir(), "posegen-finetuned-"));
   await writeTinyModel(folder);
-  const open = (part: keyof typeof MODEL_FILES) => openSafetensors(join(folder, MODEL_FILES[part]));
-  base = await open("dit");
-  phases = { phase1: await open("phase1"), phase2: await open("phase2") };
+  base = await openSafetensors(join(folder, MODEL_FILES.dit));
+  phases = { phase1: [await applied("phase1")], phase2: [await applied("phase2")] };
 });
 afterAll(async () => {
   await lane.close();
   await rm(folder, { recursive: true, force: true });
 });
+
+async function applied(phase: PhaseName, weight = 1): Promise<AppliedLora> {
+  return { file: await openLora(join(folder, MODEL_FILES[phase])), weight };
+}
 
 const inputs = Object.fromEntries(
   [...graph().inputs].map(([name, value]) => {
@@ -74,11 +78,34 @@ test("pairs beside a base that stays in its file give what merged ones do", asyn
   results.forEach((result, i) => expect(difference(result, expected[i]!)).toBeLessThan(1e-5));
 });
 
+test("LoRAs are stacked with weights, merged or beside the base", async () => {
+  const specs = [...graph().params.values()];
+  const open = (stack: readonly AppliedLora[], mapBeyondBytes?: number) =>
+    FinetunedWeights.open(base, { phase1: stack, phase2: phases.phase2 }, specs, {
+      lane,
+      ...(mapBeyondBytes !== undefined && { mapBeyondBytes }),
+    });
+  const [one, half, none] = [
+    await applied("phase1"),
+    await applied("phase2", 0.5),
+    await applied("phase2", 0),
+  ];
+  const [alone] = await velocities(await open([one]), ["phase1"]);
+  const [unchanged] = await velocities(await open([one, none]), ["phase1"]);
+  expect(unchanged).toEqual(alone);
+  const [stacked] = await velocities(await open([one, half]), ["phase1"]);
+  expect(difference(stacked!, alone!)).toBeGreaterThan(0.1);
+  const [beside] = await velocities(await open([one, half], 0), ["phase1"]);
+  expect(difference(beside!, stacked!)).toBeLessThan(1e-5);
+  const [other] = await velocities(await open([one, half, half], 0), ["phase1", "phase2"]);
+  expect(difference(other!, stacked!)).toBeGreaterThan(0.05);
+});
+
 test("a finetuning that does not fit is refused by name, with both shapes", async () => {
   const open = async (tensors: Record<string, Tensor>) => {
     const path = join(folder, "other.safetensors");
     await writeSafetensors(path, tensors);
-    const phase1 = await openSafetensors(path);
+    const phase1 = [{ file: await openLora(path), weight: 1 }];
     return FinetunedWeights.open(base, { ...phases, phase1 }, graph().params.values(), { lane });
   };
   const stem = "blocks.0.ffn.0";

@@ -1,7 +1,7 @@
-/** One set of base weights and two finetunings of it, of which one is in force. */
+/** One set of base weights and the finetunings of two phases, of which one is in force. */
 import { type buildWanDiT } from "../models/wan-dit/build.ts";
 import { addLora } from "../models/layers/lora.ts";
-import { type LoraWeights, mergeLoraWeight, parseLora } from "../models/layers/lora-merge.ts";
+import { type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
@@ -9,6 +9,7 @@ import { SharedWeights } from "../runtime/shared-weights.ts";
 import { type WeightSpec, checkWeights } from "../runtime/weights.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
+import { type LoraFile } from "./lora-file.ts";
 import { type Placement } from "./placement.ts";
 
 /** Phase 1 makes anchor and base segments, phase 2 interpolated ones (method section 4). */
@@ -17,6 +18,15 @@ export type PhaseName = "phase1" | "phase2";
 const PHASE_NAMES = ["phase1", "phase2"] as const;
 
 type DenoiserGraph = ReturnType<typeof buildWanDiT>;
+
+/** A LoRA over the base, and how strongly it counts: see `WeightedLora`. */
+export interface AppliedLora {
+  readonly file: LoraFile;
+  readonly weight: number;
+}
+
+/** The LoRAs of each phase in the order in which they are merged, the phase's own finetuning first. */
+export type PhaseLoras = Readonly<Record<PhaseName, readonly AppliedLora[]>>;
 
 export interface FinetunedWeightsOptions {
   readonly lane: Lane;
@@ -37,7 +47,7 @@ export class FinetunedWeights {
 
   private constructor(
     private readonly base: Checkpoint,
-    private readonly phases: Readonly<Record<PhaseName, LoraWeights>>,
+    private readonly phases: Readonly<Record<PhaseName, readonly WeightedLora[]>>,
     private readonly specs: ReadonlyMap<string, WeightSpec>,
     private readonly isMerged: boolean,
     options: Required<FinetunedWeightsOptions>,
@@ -47,22 +57,28 @@ export class FinetunedWeights {
   }
 
   /**
-   * Checks that base and finetunings fit a denoiser; nothing is held in memory but the finetunings.
+   * Checks that base and LoRAs fit a denoiser; nothing is held in memory but the LoRAs.
    * @param specs the parameters of the denoiser
    * @throws UserError naming missing and mis-shaped tensors
    */
   static async open(
     base: Checkpoint,
-    finetunings: Readonly<Record<PhaseName, Checkpoint>>,
+    loras: PhaseLoras,
     specs: Iterable<WeightSpec>,
     { lane, mapBeyondBytes = MAP_BEYOND_BYTES }: FinetunedWeightsOptions,
   ): Promise<FinetunedWeights> {
     const byKey = new Map([...specs].map((spec) => [spec.name, spec]));
-    const phases = {
-      phase1: await readFinetuning(finetunings.phase1, byKey),
-      phase2: await readFinetuning(finetunings.phase2, byKey),
-    };
-    const isWhole = (key: string): boolean => PHASE_NAMES.every((phase) => phases[phase].whole.has(key));
+    const files = new Set(PHASE_NAMES.flatMap((phase) => loras[phase].map(({ file }) => file)));
+    for (const file of files) checkFits(file, byKey);
+    const read = new Map<LoraFile, Awaited<ReturnType<LoraFile["readFloat32"]>>>();
+    for (const file of files) read.set(file, await file.readFloat32());
+    const stackOf = (phase: PhaseName): WeightedLora[] =>
+      loras[phase].map(({ file, weight }) => ({ lora: read.get(file)!, weight }));
+    const phases = { phase1: stackOf("phase1"), phase2: stackOf("phase2") };
+    const isWhole = (key: string): boolean =>
+      PHASE_NAMES.every((phase) =>
+        phases[phase].some(({ lora, weight }) => weight === 1 && lora.whole.has(key)),
+      );
     const needed = [...byKey.values()].filter(({ name }) => !isWhole(name));
     checkWeights(needed, base, "the denoiser");
     const bytes = [...base.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
@@ -99,64 +115,77 @@ export class FinetunedWeights {
 
   /** Keys that either phase changes, each once. */
   private keysOf(part: "pairs" | "whole"): Set<string> {
-    return new Set(PHASE_NAMES.flatMap((phase) => [...this.phases[phase][part].keys()]));
+    const loras = PHASE_NAMES.flatMap((phase) => this.phases[phase]);
+    return new Set(loras.flatMap(({ lora }) => [...lora[part].keys()]));
   }
 
   private async wholeWeight(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
-    return this.phases[phase].whole.get(key) ?? this.base.readFloat32(key);
+    return mergeWhole(key, await this.startOf(key, phase), this.phases[phase]);
   }
 
   private async mergedWeight(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
-    return mergeLoraWeight(key, await this.base.readFloat32(key), this.phases[phase]);
+    return mergeLoras(key, await this.startOf(key, phase), this.phases[phase]);
   }
 
-  /** The pair of a key, filled up with zeros to the common rank; only zeros where the phase has none. */
+  /** The base's weight. Where it has none, a LoRA of the phase holds it whole and leaves nothing of what was before. */
+  private async startOf(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
+    if (this.base.tensors.has(key)) return this.base.readFloat32(key);
+    return this.phases[phase]
+      .find(({ lora, weight }) => weight === 1 && lora.whole.has(key))!
+      .lora.whole.get(key)!;
+  }
+
+  /**
+   * The pairs of a key as one: A one below the other, B side by side with weights and scales multiplied in, filled up
+   * with zeros to the common rank; only zeros where the phase has none.
+   */
   private pairWeights(key: string, phase: PhaseName): Record<string, Tensor<"float32">> {
     const [out, width] = this.specs.get(key)!.shape as [number, number];
     const rank = this.largestRank();
     const a = zeros([rank, width]);
     const b = zeros([out, rank]);
-    const pair = this.phases[phase].pairs.get(key);
-    if (pair) {
+    let from = 0;
+    for (const { lora, weight } of this.phases[phase]) {
+      const pair = lora.pairs.get(key);
+      if (!pair) continue;
       const ownRank = pair.a.shape[0]!;
-      a.data.set(pair.a.data);
+      const factor = weight * pair.scale;
+      a.data.set(pair.a.data, from * width);
       for (let row = 0; row < out; row++) {
-        b.data.set(pair.b.data.subarray(row * ownRank, (row + 1) * ownRank), row * rank);
+        const values = pair.b.data.subarray(row * ownRank, (row + 1) * ownRank);
+        b.data.set(factor === 1 ? values : values.map((x) => factor * x), row * rank + from);
       }
+      from += ownRank;
     }
     const stem = key.replace(/weight$/, "");
     return { [`${stem}lora_A.weight`]: a, [`${stem}lora_B.weight`]: b };
   }
 
+  /** The largest sum of ranks that a phase has at one key. */
   private largestRank(): number {
     const ranks = PHASE_NAMES.flatMap((phase) =>
-      [...this.phases[phase].pairs.values()].map(({ a }) => a.shape[0]!),
+      [...this.keysOf("pairs")].map((key) =>
+        this.phases[phase].reduce((sum, { lora }) => sum + (lora.pairs.get(key)?.a.shape[0] ?? 0), 0),
+      ),
     );
     return Math.max(...ranks);
   }
 }
 
-/** Reads a phase's file whole and checks each of its tensors against the denoiser. */
-async function readFinetuning(
-  checkpoint: Checkpoint,
-  specs: ReadonlyMap<string, WeightSpec>,
-): Promise<LoraWeights> {
-  const tensors = new Map<string, Tensor<"float32">>();
-  for (const key of checkpoint.tensors.keys()) tensors.set(key, await checkpoint.readFloat32(key));
-  const finetuning = parseLora(tensors);
+/** Checks each tensor of a LoRA against the denoiser, before it is read. */
+function checkFits(file: LoraFile, specs: ReadonlyMap<string, WeightSpec>): void {
   const changes = [
-    ...[...finetuning.whole].map(([key, { shape }]) => [key, shape] as const),
-    ...[...finetuning.pairs].map(([key, { a, b }]) => [key, [b.shape[0]!, a.shape[1]!]] as const),
+    ...[...file.whole].map(([key, { shape }]) => [key, shape] as const),
+    ...[...file.pairs].map(([key, { a, b }]) => [key, [b.shape[0]!, a.shape[1]!]] as const),
   ];
   for (const [key, shape] of changes) {
     const spec = specs.get(key);
-    if (!spec) throw new UserError(`${checkpoint.path} changes "${key}", which the denoiser does not have`);
+    if (!spec) throw new UserError(`${file.path} changes "${key}", which the denoiser does not have`);
     if (spec.shape.join() === shape.join()) continue;
     throw new UserError(
-      `${checkpoint.path} changes "${key}" as [${shape.join(", ")}]; the denoiser has [${spec.shape.join(", ")}]`,
+      `${file.path} changes "${key}" as [${shape.join(", ")}]; the denoiser has [${spec.shape.join(", ")}]`,
     );
   }
-  return finetuning;
 }
 
 /** Matches these keys and no others. */

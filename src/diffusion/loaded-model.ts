@@ -1,4 +1,5 @@
 /** A model folder with its networks placed: everything that one segment needs. */
+import { join } from "node:path";
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { numImageTokens } from "../models/clip-vision/config.ts";
 import { buildUmt5 } from "../models/umt5/build.ts";
@@ -13,10 +14,12 @@ import { SharedWeights } from "../runtime/shared-weights.ts";
 import { checkWeights } from "../runtime/weights.ts";
 import { type Tensor, zeros } from "../tensor/tensor.ts";
 import { Denoiser } from "./denoiser.ts";
-import { FinetunedWeights } from "./finetuned-weights.ts";
+import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
 import { encodeImageFeature } from "./image-feature.ts";
 import { VideoVae } from "./latents.ts";
-import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
+import { type LoraChoice } from "./lora-choice.ts";
+import { openLora } from "./lora-file.ts";
+import { MODEL_FILES, type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
 import { type Placement } from "./placement.ts";
 import { findSubject, subjectTokenIndices } from "./subject.ts";
 import { type EncodedPrompt, PromptEncoder } from "./text.ts";
@@ -98,21 +101,23 @@ export class LoadedModel {
 
   /**
    * Opens a folder and checks every tensor's name and shape, before any of them is read.
+   * @param loras to be merged in order over the finetunings of both phases
    * @throws UserError when a file is missing or malformed, or a tensor missing or mis-shaped
    */
-  static async open(path: string, placement: Placement): Promise<LoadedModel> {
+  static async open(
+    path: string,
+    placement: Placement,
+    loras: readonly LoraChoice[] = [],
+  ): Promise<LoadedModel> {
     const folder = await openModelFolder(path);
     const tokenizer = await PromptTokenizer.load(folder.tokenizerPath);
     const encoders = await openEncoders(folder);
     const lane = new Lane();
     try {
-      const [base, phase1, phase2] = await Promise.all(
-        (["dit", "phase1", "phase2"] as const).map((part) => folder.open(part)),
-      );
+      const base = await folder.open("dit");
+      const phases = await openLoras(folder, loras);
       const specs = denoiserParams(folder.description);
-      const weights = await FinetunedWeights.open(base!, { phase1: phase1!, phase2: phase2! }, specs, {
-        lane,
-      });
+      const weights = await FinetunedWeights.open(base, phases, specs, { lane });
       return new LoadedModel(folder, tokenizer, encoders, weights, lane, placement);
     } catch (error) {
       await lane.close();
@@ -199,6 +204,19 @@ const SMALLEST = { latentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
 
 function denoiserParams({ dit }: ModelDescription) {
   return buildWanDiT(dit, SMALLEST).params.values();
+}
+
+/** Opens the finetuning of each phase with the LoRAs over it: first the folder's own, then those asked for. */
+async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): Promise<PhaseLoras> {
+  const extra: AppliedLora[] = [];
+  for (const { path, weight } of [...folder.loras, ...choices]) {
+    extra.push({ file: await openLora(path), weight });
+  }
+  const stackOf = async (phase: PhaseName): Promise<AppliedLora[]> => [
+    { file: await openLora(join(folder.path, MODEL_FILES[phase])), weight: 1 },
+    ...extra,
+  ];
+  return { phase1: await stackOf("phase1"), phase2: await stackOf("phase2") };
 }
 
 /** Opens the encoders' files and checks their tensors. */

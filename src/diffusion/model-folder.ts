@@ -13,6 +13,7 @@ import { type Checkpoint } from "../runtime/safetensors.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { UserError } from "../tensor/errors.ts";
 import { checkDescription } from "./check-description.ts";
+import { type LoraChoice } from "./lora-choice.ts";
 
 /** Names of the files beside `model.json`. */
 export const MODEL_FILES = {
@@ -116,6 +117,15 @@ const modelSchema = z.object({
   ),
   /** Last block whose attention maps make the subject mask. */
   maxMapBlock: z.number().int().nonnegative(),
+  /** LoRAs beside this file that belong to the model, merged in order over both phases' own. */
+  loras: z
+    .array(
+      z.object({
+        file: z.string().regex(/^[\w-][\w.-]*$/, "expected the name of a file or folder beside model.json"),
+        weight: z.number().default(1),
+      }),
+    )
+    .optional(),
 });
 
 /** Contents of `model.json`. */
@@ -139,6 +149,8 @@ export interface ModelFolder {
   readonly path: string;
   readonly description: ModelDescription;
   readonly tokenizerPath: string;
+  /** The description's LoRAs with their paths. */
+  readonly loras: readonly LoraChoice[];
   /** Header and tensors of one part. @throws UserError when the file is missing or malformed */
   open(part: ModelPart): Promise<Checkpoint>;
 }
@@ -155,9 +167,11 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   });
   if (text.length > MAX_DESCRIPTION_BYTES)
     throw new UserError(`${file} is larger than ${MAX_DESCRIPTION_BYTES} bytes`);
+  const description = parseModelDescription(parseJson(text, file), file);
   return {
     path,
-    description: parseModelDescription(parseJson(text, file), file),
+    description,
+    loras: (description.loras ?? []).map((lora) => ({ path: join(path, lora.file), weight: lora.weight })),
     tokenizerPath: join(path, TOKENIZER_JSON),
     open: (part) => openCheckpoint(join(path, MODEL_FILES[part])),
   };

@@ -35,6 +35,6 @@ export async function openInputs(
   const image = await readImage(request.image);
   const video = request.video === undefined ? null : await probeVideo(request.video, signal);
   const placement = await resolvePlacement(request, notify);
-  const model = await LoadedModel.open(request.model, placement);
+  const model = await LoadedModel.open(request.model, placement, request.loras);
   return { request, sampling, image, video, model };
 }

@@ -1,6 +1,7 @@
 /** What a caller asks for: one schema for the library, the command line and the server. */
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { loraChoice } from "../diffusion/lora-choice.ts";
 import { UserError } from "../tensor/errors.ts";
 
 /** The model that comes with the package. */
@@ -19,7 +20,7 @@ export type Shot = (typeof SHOTS)[number];
 const path = z.string().min(1, "expected a path");
 
 /** "128x192" (width x height) or { width, height }. */
-const size = z
+export const sizeSchema = z
   .union(
     [
       z
@@ -80,7 +81,7 @@ const driving = {
   /** Model folder. */
   model: path.default(EMBEDDED_MODEL),
   /** Width and height of the result; by default the model's. */
-  size: size.optional(),
+  size: sizeSchema.optional(),
   /** Frames per second of the result; by default the model's. The driving video is resampled by time. */
   fps: z.number().positive().max(120).optional(),
 };
@@ -97,6 +98,8 @@ const ANCHORS = "expected auto, or the index of a base segment: 0, 2, 4, ...";
 
 /** A segment is held in memory. */
 const MAX_SEGMENT_FRAMES = 1025;
+
+const MAX_LORAS = 32;
 
 const positiveInt = z.number().int().positive();
 
@@ -120,6 +123,8 @@ export const generateRequestSchema = z
       .min(0)
       .max(2 ** 32 - 1)
       .default(0),
+    /** LoRAs to merge in order over both phases' own finetuning: `{ path, weight }`, or "FILE" or "FILE:WEIGHT". */
+    loras: z.array(loraChoice).max(MAX_LORAS, `expected at most ${MAX_LORAS} LoRAs`).default([]),
     /** Denoising steps. */
     steps: positiveInt.max(1000).optional(),
     /** Weight of the prompt (classifier-free guidance); 1 = no guidance, in half the time. */
@@ -172,15 +177,16 @@ export function anchorOf({ anchor }: CheckedGenerateRequest): number {
 
 /** @throws UserError naming every option at fault */
 export function checkGenerateRequest(request: unknown): CheckedGenerateRequest {
-  return check(generateRequestSchema, request);
+  return checkOptions(generateRequestSchema, request);
 }
 
 /** @throws UserError naming every option at fault */
 export function checkPrepareRequest(request: unknown): CheckedPrepareRequest {
-  return check(prepareRequestSchema, request);
+  return checkOptions(prepareRequestSchema, request);
 }
 
-function check<T>(schema: z.ZodType<T>, request: unknown): T {
+/** Checks the options of a call. @throws UserError naming every one at fault */
+export function checkOptions<T>(schema: z.ZodType<T>, request: unknown): T {
   const result = schema.safeParse(request);
   if (result.success) return result.data;
   const faults = result.error.issues.map(

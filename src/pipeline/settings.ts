@@ -2,7 +2,15 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
-import { MODEL_FILES, MODEL_JSON, type ModelDescription, TOKENIZER_JSON } from "../diffusion/model-folder.ts";
+import { type LoraChoice } from "../diffusion/lora-choice.ts";
+import { openLora } from "../diffusion/lora-file.ts";
+import {
+  MODEL_FILES,
+  MODEL_JSON,
+  type ModelDescription,
+  TOKENIZER_JSON,
+  openModelFolder,
+} from "../diffusion/model-folder.ts";
 import type { Placement } from "../diffusion/placement.ts";
 import { resolveDevice, resolvePrecision } from "../runtime/devices.ts";
 import { UserError } from "../tensor/errors.ts";
@@ -110,6 +118,9 @@ export async function identifyRun(
   }
   const names = [MODEL_JSON, TOKENIZER_JSON, ...Object.values(MODEL_FILES)];
   for (const name of names) inputs[`model/${name}`] = await identifyFile(join(request.model, name));
+  const { loras } = await openModelFolder(request.model);
+  for (const [i, lora] of loras.entries()) inputs[`model/lora ${i + 1}`] = await identifyLora(lora);
+  for (const [i, lora] of request.loras.entries()) inputs[`lora ${i + 1}`] = await identifyLora(lora);
   const { kvShare, kvMode, anchor } = request;
   const choices = { ...sampling, kvShare, kvMode, anchor, ...placement };
   return {
@@ -127,6 +138,13 @@ export async function identifyRun(
 /** A file by its content. */
 async function identifyFile(path: string): Promise<string> {
   return `sha256 ${await hashFile(path)}`;
+}
+
+/** A LoRA by its content and its weight. */
+async function identifyLora({ path, weight }: LoraChoice): Promise<string> {
+  const { files } = await openLora(path);
+  const hashes = await Promise.all(files.map(identifyFile));
+  return `${hashes.join(", ")}, weight ${weight}`;
 }
 
 /** Version of this package. */

@@ -51,6 +51,7 @@ export interface SamplingFlags {
   readonly prompt?: string;
   readonly negativePrompt?: string;
   readonly subject?: string;
+  readonly lora?: readonly string[];
   readonly seed?: number;
   readonly steps?: number;
   readonly guidance?: number;
@@ -70,6 +71,11 @@ export function addSamplingFlags(command: Command): Command {
     .option(
       "--subject <words>",
       "words of the prompt that stand for the person (default: the first common one)",
+    )
+    .option(
+      "--lora <file[:weight]>",
+      "LoRA over the model's own, of any naming; can be repeated (weight: 1 = as trained)",
+      (text: string, before: readonly string[] = []) => [...before, text],
     )
     .option("--seed <n>", "the same seed gives the same video (default: 0)", parseNumber)
     .option("--steps <n>", "denoising steps (default: the model's)", parseNumber)
@@ -111,6 +117,7 @@ export function samplingRequest(flags: SamplingFlags) {
     prompt: flags.prompt,
     negativePrompt: flags.negativePrompt,
     subject: flags.subject,
+    loras: flags.lora ? [...flags.lora] : undefined,
     seed: flags.seed,
     steps: flags.steps,
     guidanceScale: flags.guidance,

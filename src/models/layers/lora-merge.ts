@@ -1,88 +1,133 @@
 import { UserError } from "../../tensor/errors.ts";
+import { toFloat32 } from "../../tensor/float16.ts";
 import { type Tensor, float32 } from "../../tensor/tensor.ts";
+import { readLoraNames } from "./lora-naming.ts";
 
 type Weights = ReadonlyMap<string, Tensor<"float32">>;
 
+/** A low-rank pair: scale B A is added to a weight [out, in]. */
+export interface LoraPair<T = Tensor<"float32">> {
+  /** [rank, in] */
+  readonly a: T;
+  /** [out, rank] */
+  readonly b: T;
+  /** alpha / rank */
+  readonly scale: number;
+}
+
 /** A finetuned checkpoint: low-rank pairs, and weights that replace those of the base. */
-export interface LoraWeights {
-  /** By the key of the weight they change: A [rank, in], B [out, rank]. */
-  readonly pairs: ReadonlyMap<string, { readonly a: Tensor<"float32">; readonly b: Tensor<"float32"> }>;
+export interface LoraWeights<T = Tensor<"float32">> {
+  /** By the key of the weight they change. */
+  readonly pairs: ReadonlyMap<string, LoraPair<T>>;
   /** By key: layers that were trained as a whole, such as patch embeddings. */
-  readonly whole: Weights;
+  readonly whole: ReadonlyMap<string, T>;
+}
+
+/** One of several LoRAs over a base. */
+export interface WeightedLora {
+  readonly lora: LoraWeights;
+  /** 1 = as trained. Pairs are multiplied by it; whole weights go this share of the way from the weight so far. */
+  readonly weight: number;
 }
 
 /**
- * The key of a finetuned tensor without the wrappers of PEFT and of training code: prefixes `pipe.dit.` and
- * `diffusion_model.`, the part `.base_layer`, and the adapter's name `.default`.
- */
-export function plainKey(key: string): string {
-  return key
-    .replace(/^(?:pipe\.dit\.|diffusion_model\.)/, "")
-    .replace(".base_layer.", ".")
-    .replace(/\.(lora_[AB])\.default\.weight$/, ".$1.weight");
-}
-
-/**
- * Sorts the tensors of a LoRA file.
- * @param tensors by their names in the file, in PEFT's or the open format
+ * Sorts the tensors of a LoRA, in any of the namings of `LORA_NAMINGS`. Scales are alpha / rank where there is an
+ * alpha tensor, otherwise 1.
+ * @param tensors by their names in the file
  * @throws UserError when one half of a pair is missing, or two halves do not fit
  */
 export function parseLora(tensors: Weights): LoraWeights {
-  const halves = { A: new Map<string, Tensor<"float32">>(), B: new Map<string, Tensor<"float32">>() };
-  const whole = new Map<string, Tensor<"float32">>();
-  for (const [name, tensor] of tensors) {
-    const key = plainKey(name);
-    const [, stem, half] = /^(.*)\.lora_([AB])\.weight$/.exec(key) ?? [];
-    if (stem === undefined) whole.set(key, tensor);
-    else halves[half as "A" | "B"].set(`${stem}.weight`, tensor);
+  const names = readLoraNames(tensors.keys());
+  const pairs = new Map<string, LoraPair>();
+  for (const [key, { a, b, alpha }] of names.pairs) {
+    const pair = { a: tensors.get(a)!, b: tensors.get(b)! };
+    const rank = checkPair(key, pair);
+    const value = alpha === null ? rank : readAlpha(tensors.get(alpha)!, key);
+    pairs.set(key, { ...pair, scale: value / rank });
   }
-  const pairs = new Map<string, { a: Tensor<"float32">; b: Tensor<"float32"> }>();
-  for (const [key, a] of halves.A) {
-    const b = halves.B.get(key);
-    if (!b) throw new UserError(`the LoRA has lora_A but no lora_B for ${key}`);
-    if (a.shape.length !== 2 || b.shape.length !== 2 || a.shape[0] !== b.shape[1]) {
-      throw new UserError(
-        `the LoRA of ${key} has A [${a.shape.join(", ")}] and B [${b.shape.join(", ")}]; ` +
-          "expected [rank, in] and [out, rank]",
-      );
-    }
-    pairs.set(key, { a, b });
-  }
-  for (const key of halves.B.keys()) {
-    if (!pairs.has(key)) throw new UserError(`the LoRA has lora_B but no lora_A for ${key}`);
-  }
-  return { pairs, whole };
+  return { pairs, whole: new Map([...names.whole].map(([key, name]) => [key, tensors.get(name)!])) };
+}
+
+interface Shaped {
+  readonly shape: readonly number[];
 }
 
 /**
- * One weight with a LoRA merged into it: W + alpha B A, or the finetuned weight itself where the file holds it whole.
- * Weights that the LoRA does not change are returned as they are.
- * @param alpha a plain multiplier, as in the published loader: it is not divided by the rank
+ * The rank of a pair.
+ * @throws UserError when its halves do not fit
+ */
+export function checkPair(
+  key: string,
+  { a, b }: Readonly<Record<"a" | "b", Shaped>>,
+  where = "the LoRA",
+): number {
+  const [rank] = a.shape;
+  if (a.shape.length === 2 && b.shape.length === 2 && rank === b.shape[1] && rank! > 0) return rank!;
+  throw new UserError(
+    `${where} has for ${key} A [${a.shape.join(", ")}] and B [${b.shape.join(", ")}]; ` +
+      "expected [rank, in] and [out, rank]",
+  );
+}
+
+/** The value of an alpha tensor. @throws UserError unless it is one finite number */
+export function readAlpha(tensor: Tensor, key: string, where = "the LoRA"): number {
+  const alpha =
+    tensor.data.length === 1 ? toFloat32(tensor, `${where}: alpha of ${key}`).data[0]! : Number.NaN;
+  if (Number.isFinite(alpha)) return alpha;
+  throw new UserError(`${where} has an alpha for ${key} that is not one finite number`);
+}
+
+/**
+ * One weight with LoRAs merged into it, in order: first whole weights, W + weight (W_file - W), then pairs,
+ * W + weight scale B A. A weight that no LoRA changes is returned as it is.
  * @throws UserError when shapes do not fit
  */
-export function mergeLoraWeight(
+export function mergeLoras(
   key: string,
   base: Tensor<"float32">,
-  lora: LoraWeights,
-  alpha = 1,
+  loras: readonly WeightedLora[],
 ): Tensor<"float32"> {
-  const weight = lora.whole.get(key) ?? base;
-  const fits = (shape: readonly number[]): boolean => shape.join() === base.shape.join();
-  if (!fits(weight.shape)) throw misfit(key, weight.shape, base.shape);
-  const pair = lora.pairs.get(key);
-  if (!pair) return weight;
+  const whole = mergeWhole(key, base, loras);
+  return loras.reduce((sum, { lora, weight }) => addPair(key, sum, lora.pairs.get(key), weight), whole);
+}
+
+/** One weight with what LoRAs hold whole, without their pairs. @throws UserError when shapes do not fit */
+export function mergeWhole(
+  key: string,
+  base: Tensor<"float32">,
+  loras: readonly WeightedLora[],
+): Tensor<"float32"> {
+  return loras.reduce((from, { lora, weight }) => {
+    const to = lora.whole.get(key);
+    if (!to) return from;
+    if (to.shape.join() !== base.shape.join()) throw misfit(key, to.shape, base.shape);
+    if (weight === 1) return to;
+    return float32(
+      from.data.map((x, i) => x + weight * (to.data[i]! - x)),
+      base.shape,
+    );
+  }, base);
+}
+
+function addPair(
+  key: string,
+  base: Tensor<"float32">,
+  pair: LoraPair | undefined,
+  weight: number,
+): Tensor<"float32"> {
+  if (!pair) return base;
   const [out, rank] = pair.b.shape as [number, number];
   const width = pair.a.shape[1]!;
-  if (!fits([out, width])) throw misfit(key, [out, width], base.shape);
+  if ([out, width].join() !== base.shape.join()) throw misfit(key, [out, width], base.shape);
   const merged = new Float32Array(out * width);
   const row = new Float64Array(width);
   for (let i = 0; i < out; i++) {
     row.fill(0);
     for (let r = 0; r < rank; r++) {
-      const factor = alpha * pair.b.data[i * rank + r]!;
+      const factor = weight * pair.scale * pair.b.data[i * rank + r]!;
       for (let j = 0; j < width; j++) row[j]! += factor * pair.a.data[r * width + j]!;
     }
-    for (let j = 0; j < width; j++) merged[i * width + j] = weight.data[i * width + j]! + row[j]!;
+    for (let j = 0; j < width; j++) merged[i * width + j] = base.data[i * width + j]! + row[j]!;
   }
   return float32(merged, base.shape);
 }
@@ -95,11 +140,12 @@ function misfit(key: string, got: readonly number[], expected: readonly number[]
 
 /**
  * All weights of a model with a LoRA merged in. The base stays as it is; unchanged tensors are shared with it.
+ * @param weight multiplies the LoRA's own scale; the published loader calls it alpha
  * @throws UserError when the LoRA names a weight that the model does not have, or shapes do not fit
  */
-export function mergeLora(base: Weights, lora: LoraWeights, alpha = 1): Map<string, Tensor<"float32">> {
+export function mergeLora(base: Weights, lora: LoraWeights, weight = 1): Map<string, Tensor<"float32">> {
   const unknown = [...lora.pairs.keys(), ...lora.whole.keys()].find((key) => !base.has(key));
   if (unknown !== undefined)
     throw new UserError(`the LoRA changes ${unknown}, which the model does not have`);
-  return new Map([...base].map(([key, weight]) => [key, mergeLoraWeight(key, weight, lora, alpha)]));
+  return new Map([...base].map(([key, tensor]) => [key, mergeLoras(key, tensor, [{ lora, weight }])]));
 }

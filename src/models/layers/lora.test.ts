@@ -3,8 +3,8 @@ import { Graph, countFlops, gradients, sum } from "../../graph/index.ts";
 import { evaluate, sampleTensor } from "../../graph/testing.ts";
 import { type Tensor, float32 } from "../../tensor/tensor.ts";
 import { dense } from "./dense.ts";
-import { LORA_TARGETS, addLora } from "./lora.ts";
-import { mergeLora, parseLora, plainKey } from "./lora-merge.ts";
+import { LORA_TARGETS, addLora, loraTargets } from "./lora.ts";
+import { mergeLora, mergeLoras, parseLora } from "./lora-merge.ts";
 
 const KEY = "blocks.0.ffn.0.weight";
 const sample = (shape: readonly number[], seed: number): Tensor<"float32"> =>
@@ -21,7 +21,7 @@ function layer(): { graph: Graph; feeds: Record<string, Tensor<"float32">> } {
   };
 }
 
-const pair = { a: sample([2, 6], 4), b: sample([4, 2], 5) };
+const pair = { a: sample([2, 6], 4), b: sample([4, 2], 5), scale: 1 };
 const pairFeeds = { "blocks.0.ffn.0.lora_A.weight": pair.a, "blocks.0.ffn.0.lora_B.weight": pair.b };
 
 test("pairs in the graph equal pairs merged into the weights", async () => {
@@ -43,23 +43,47 @@ test("training pairs never multiplies out the gradient of the frozen weight", ()
   expect(() => addLora(layer().graph, { rank: 2, scale: 1, targets: /no such layer/ })).toThrow(/matches/);
 });
 
-test("names of PEFT, of the open format and of training code come out the same", () => {
-  const key = "blocks.3.self_attn.q.lora_A.weight";
-  for (const raw of [
-    "pipe.dit.blocks.3.self_attn.q.lora_A.default.weight",
-    "diffusion_model.blocks.3.self_attn.q.lora_A.weight",
-    key,
-  ]) {
-    expect(plainKey(raw)).toBe(key);
-  }
-  expect(plainKey("pipe.dit.blocks.3.ffn.0.base_layer.weight")).toBe("blocks.3.ffn.0.weight");
-});
-
 test("weights that a file holds whole replace those of the base", () => {
   const base = new Map([["patch_embedding.weight", float32([1, 2])]]);
   const lora = parseLora(new Map([["pipe.dit.patch_embedding.weight", float32([3, 4])]]));
   expect(mergeLora(base, lora).get("patch_embedding.weight")).toEqual(float32([3, 4]));
   expect(base.get("patch_embedding.weight")).toEqual(float32([1, 2]));
+});
+
+test("several LoRAs add up with their weights; whole weights move by theirs", () => {
+  const base = new Map([[KEY, sample([4, 6], 2)]]);
+  const lora = { pairs: new Map([[KEY, pair]]), whole: new Map() };
+  const half = { pairs: new Map([[KEY, { ...pair, scale: 0.5 }]]), whole: new Map() };
+  const together = mergeLoras(KEY, base.get(KEY)!, [
+    { lora, weight: 1 },
+    { lora: half, weight: -2 },
+  ]);
+  together.data.forEach((x, i) => expect(x).toBeCloseTo(base.get(KEY)!.data[i]!, 6));
+
+  const whole = (x: number) => ({ pairs: new Map(), whole: new Map([["p", float32([x])]]) });
+  const moved = mergeLoras("p", float32([1]), [
+    { lora: whole(3), weight: 1 },
+    { lora: whole(5), weight: 0.25 },
+  ]);
+  expect(moved).toEqual(float32([3.5]));
+});
+
+test("targets are names that paths end with, or an expression for whole paths", () => {
+  const keys = [
+    "dit.blocks.0.self_attn.q",
+    "dit.blocks.12.cross_attn.k_img",
+    "dit.blocks.12.ffn.0",
+    "text.q",
+  ];
+  const chosen = (layers: string | string[]) =>
+    keys.filter((key) => loraTargets(layers, "dit.").test(`${key}.weight`));
+  expect(chosen(["q"])).toEqual([keys[0]]);
+  expect(chosen(["k", "ffn.0"])).toEqual([keys[2]]);
+  expect(chosen(["blocks.0.self_attn.q"])).toEqual([keys[0]]);
+  expect(chosen(String.raw`blocks\.\d\..*|.*_img`)).toEqual([keys[0], keys[1]]);
+  expect(() => loraTargets(["q*"])).toThrow(/got "q\*"; expected names of layers/);
+  expect(() => loraTargets([])).toThrow(/an empty list/);
+  expect(() => loraTargets("(")).toThrow(/not a regular expression/);
 });
 
 test("files that do not fit are refused by name", () => {

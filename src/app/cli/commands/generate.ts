@@ -54,6 +54,8 @@ export function generateCommand(): Command {
           "Say what is seen, draw other noise",
         "posegen generate --image me.png --video dance.mp4 --out a.mp4 --kv-share off":
           "Without background sharing",
+        "posegen generate --image me.png --video dance.mp4 --out a.mp4 --lora film.safetensors:0.6 --lora peft-folder":
+          "Two more LoRAs over the model",
         "posegen generate --image me.png --keypoints prepared/keypoints.jsonl --out a.mp4":
           "With poses that `posegen prepare` wrote, perhaps edited",
       }),

@@ -1,0 +1,31 @@
+import { z } from "zod";
+
+/** A weight behind the last colon, so that paths may hold colons themselves. */
+const WITH_WEIGHT = /^(.+):([+-]?(?:\d+(?:\.\d*)?|\.\d+))$/s;
+
+/** Weights beyond this only make noise. */
+const MAX_WEIGHT = 100;
+
+/** A LoRA to put over a model: `{ path, weight }`, or the text "FILE" or "FILE:WEIGHT" with the weight 1 by default. */
+export const loraChoice = z.union(
+  [
+    z
+      .string()
+      .min(1)
+      .transform((text) => {
+        const [, path, weight] = WITH_WEIGHT.exec(text) ?? [];
+        return path === undefined ? { path: text, weight: 1 } : { path, weight: Number(weight) };
+      })
+      .refine(({ weight }) => Math.abs(weight) <= MAX_WEIGHT),
+    z.strictObject({
+      path: z.string().min(1),
+      weight: z.number().min(-MAX_WEIGHT).max(MAX_WEIGHT).default(1),
+    }),
+  ],
+  {
+    error: `expected FILE or FILE:WEIGHT, such as style.safetensors:0.5, with a weight of at most ${MAX_WEIGHT}`,
+  },
+);
+
+/** A LoRA file or PEFT folder, and how strongly it counts: 1 = as trained, 0 = not at all, below 0 = the opposite. */
+export type LoraChoice = z.output<typeof loraChoice>;
