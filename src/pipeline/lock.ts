@@ -4,16 +4,23 @@ import { UserError } from "../tensor/errors.ts";
 /**
  * Creates a lock file that names this process. A lock whose process is gone (killed, or the machine restarted)
  * is taken over.
- * @returns a function that gives the lock back
+ * @returns a function that gives the lock back; a lock that cannot be written whole is not left behind
  * @throws UserError when a living process holds it
  */
 export async function takeLock(path: string): Promise<() => Promise<void>> {
   for (;;) {
     try {
       const handle = await open(path, "wx");
-      await handle.writeFile(`${process.pid}\n`);
-      await handle.close();
-      return () => rm(path, { force: true });
+      const unlock = (): Promise<void> => rm(path, { force: true });
+      try {
+        await handle.writeFile(`${process.pid}\n`);
+      } catch (error) {
+        await unlock();
+        throw error;
+      } finally {
+        await handle.close();
+      }
+      return unlock;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
     }

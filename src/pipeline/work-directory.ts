@@ -5,8 +5,8 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readFile, readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { explainWriteFailure, writeFileAtomically } from "../files/atomic-file.ts";
 import { UserError } from "../tensor/errors.ts";
@@ -64,12 +64,26 @@ export class WorkDirectory {
    * Creates the folder, or opens it to go on with the same run.
    * @param startAgain removes what an earlier run has left in it, whatever its settings
    * @throws UserError when it cannot be made, is in use, holds other things, belongs to other settings (they are named)
-   * or to another version
+   * or to another version, or when the disk is full; folders that were made for it are gone then
    */
   static async open(path: string, settings: RunSettings, startAgain = false): Promise<WorkDirectory> {
-    await mkdir(path, { recursive: true }).catch((cause: Error) => {
+    const made = await mkdir(path, { recursive: true }).catch((cause: Error) => {
       throw new UserError(`cannot make the work directory ${path}: ${cause.message}`, { cause });
     });
+    try {
+      return await WorkDirectory.take(path, settings, startAgain);
+    } catch (error) {
+      if (made !== undefined) await removeEmptyFolders(path, made);
+      throw explainWriteFailure(error, path);
+    }
+  }
+
+  /** Takes the lock of a folder, and checks or writes its manifest. */
+  private static async take(
+    path: string,
+    settings: RunSettings,
+    startAgain: boolean,
+  ): Promise<WorkDirectory> {
     await checkOwnership(path);
     const unlock = await takeLock(join(path, LOCK));
     try {
@@ -171,6 +185,17 @@ async function checkOwnership(path: string): Promise<void> {
     `${path} is not a work directory and holds other files (${names.slice(0, 3).join(", ")}); ` +
       "choose an empty folder, or one that does not exist",
   );
+}
+
+/** Removes a folder and those above it up to `top`, as long as nothing is in them. */
+async function removeEmptyFolders(path: string, top: string): Promise<void> {
+  for (let folder = resolve(path); folder.length >= top.length; folder = dirname(folder)) {
+    const isRemoved = await rmdir(folder).then(
+      () => true,
+      () => false,
+    );
+    if (!isRemoved) return;
+  }
 }
 
 /** Empties a work directory. The manifest goes last: a folder that is killed half empty is still known as ours. */
