@@ -3,11 +3,12 @@ import { type Scope, type Value, reshape } from "../../graph/index.ts";
 import { dense } from "../layers/dense.ts";
 import { modulatedNorm, modulationVectors } from "../layers/modulation.ts";
 import { unpatchify } from "../layers/patch.ts";
-import { type BlockResult, ditBlock } from "./block.ts";
+import { type Context } from "./attention.ts";
+import { type BlockResult, type Streams, ditBlock } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type Embedded, type WanDiTInputs, embed } from "./embed.ts";
 import { type KvHook, type KvSharing, kvHook } from "./kv-sharing.ts";
-import { ropeConstants } from "./rope.ts";
+import { type TokenGrid, ropeConstants } from "./rope.ts";
 
 /** The velocity and what led to it. */
 export interface WanDiTResult {
@@ -34,19 +35,35 @@ export function wanDiT(
   const embedded = embed(s, config, inputs);
   const layout = { grid: embedded.grid, textTokens: inputs.context.dim(1) };
   const sharing = kv ? kvHook(s.graph, config, kv, layout) : null;
-  const rope = ropeConstants(s.graph, config, embedded.grid);
-  const blocks: BlockResult[] = [];
-  for (let i = 0; i < config.numLayers; i++) {
-    const streams = blocks.at(-1) ?? embedded;
-    const shared = sharing?.sharedKeys(i) ?? null;
-    const block = ditBlock(s.in("blocks").in(i), config, streams, embedded.context, rope, shared);
-    sharing?.observe(i, block);
-    blocks.push(block);
-  }
+  const blocks = ditBlocks(s.in("blocks"), config, embedded, embedded.context, embedded.grid, sharing);
   const tokens = (blocks.at(-1) ?? embedded).video.x;
   const headTokens = head(s.in("head"), config, tokens, embedded.time.video);
   const velocity = unpatchify(headTokens, embedded.grid, config.patchSize);
   return { velocity, embedded, blocks, headTokens, sharing };
+}
+
+/**
+ * Consecutive blocks, one after the other; their keys are numbered from 0.
+ * @param numBlocks all blocks of the model by default
+ */
+export function ditBlocks(
+  s: Scope,
+  config: WanDiTConfig,
+  start: Streams,
+  context: Context,
+  grid: TokenGrid,
+  sharing: KvHook | null = null,
+  numBlocks = config.numLayers,
+): BlockResult[] {
+  const rope = ropeConstants(s.graph, config, grid);
+  const blocks: BlockResult[] = [];
+  for (let i = 0; i < numBlocks; i++) {
+    const shared = sharing?.sharedKeys(i) ?? null;
+    const block = ditBlock(s.in(i), config, blocks.at(-1) ?? start, context, rope, shared);
+    sharing?.observe(i, block);
+    blocks.push(block);
+  }
+  return blocks;
 }
 
 /** Video tokens [B, L, D] and their time embedding [G, D] -> patches of the velocity [B, L, patch elements · 16]. */
