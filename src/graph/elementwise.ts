@@ -64,6 +64,10 @@ export const relu = (x: Value): Value => unary("Relu", x);
 export const cast = (x: Value, dtype: DType): Value =>
   x.dtype === dtype ? x : unary("Cast", x, dtype, { to: ONNX_DTYPE[dtype] });
 
+/** The same bits read as another type of the same width. */
+export const bitCast = (x: Value, dtype: DType): Value =>
+  unary("BitCast", x, dtype, { to: ONNX_DTYPE[dtype] });
+
 /** GELU in the tanh form (FFN, text embedding) or the exact form (image embedding, CLIP). */
 export const gelu = (x: Value, approximate: "tanh" | "none"): Value =>
   unary("Gelu", x, x.dtype, { approximate });

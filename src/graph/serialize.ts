@@ -5,6 +5,8 @@ import { ATTRIBUTE_TYPE, EXTERNAL, ModelFormat } from "./onnx-format.ts";
 
 /** Opset 21 has every standard op we use and is old enough for every device's kernels. */
 const OPSET = 21;
+/** The first opset that has BitCast, which only graphs with fed bfloat16 weights contain. */
+const BIT_CAST_OPSET = 26;
 const IR_VERSION = 10;
 
 /** Bytes of a parameter inside a file that lies in (or is linked from) the model's folder. */
@@ -21,11 +23,12 @@ export interface ExternalData {
  */
 export function serialize(graph: Graph, external: ReadonlyMap<string, ExternalData> = new Map()): Uint8Array {
   const params = [...graph.params.values()];
+  const hasBitCast = graph.nodes.some(({ op }) => op === "BitCast");
   const model = {
     ir_version: IR_VERSION,
     producer_name: "posegen",
     opset_import: [
-      { domain: "", version: OPSET },
+      { domain: "", version: hasBitCast ? BIT_CAST_OPSET : OPSET },
       { domain: "com.microsoft", version: 1 },
     ],
     graph: {

@@ -3,12 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
+import { float32ToBfloat16, roundToBfloat16 } from "../tensor/float16.ts";
+import { type Tensor, int64, tensor } from "../tensor/tensor.ts";
 import { add } from "./elementwise.ts";
 import { Graph } from "./graph.ts";
 import { linear } from "./linear-ops.ts";
 import { ModelFormat } from "./onnx-format.ts";
 import { serialize } from "./serialize.ts";
 import { gather } from "./shape-ops.ts";
+import { evaluate, sampleTensor } from "./testing.ts";
 import { type HalfDType, matrixParams, widenAtStart, widenAtUse } from "./widen-weights.ts";
 
 const FLOAT = 1;
@@ -28,7 +31,9 @@ const STORED: ReadonlyMap<string, HalfDType> = new Map([
 ]);
 
 /** Element types of the weights after the engine has prepared the graph. */
-async function preparedTypes(widen: typeof widenAtUse): Promise<(number | undefined)[]> {
+async function preparedTypes(
+  widen: (graph: Graph, stored: ReadonlyMap<string, HalfDType>) => void,
+): Promise<(number | undefined)[]> {
   const graph = model();
   widen(graph, STORED);
   const folder = await mkdtemp(join(tmpdir(), "widen-"));
@@ -67,6 +72,26 @@ describe("weights stored in 16 bits", () => {
 
   it("stay in 16 bits until a run uses them", async () => {
     expect(await preparedTypes(widenAtUse)).toEqual([BFLOAT16, BFLOAT16]);
+  });
+
+  it("are fed as the bits of bfloat16", async () => {
+    const [plain, fed] = [model(), model()];
+    widenAtUse(
+      fed,
+      new Map([
+        ["table", "uint16"],
+        ["weight", "uint16"],
+      ]),
+    );
+    const sample = (shape: number[], seed: number) =>
+      sampleTensor(shape, seed, { dtype: "float32" }) as Tensor<"float32">;
+    const [table, weight] = [sample([32, 16], 1), sample([16, 16], 2)];
+    const rest = { bias: sample([16], 3), ids: int64([3, 0, 31, 3]) };
+    const round = (x: Tensor<"float32">): Tensor => ({ ...x, data: roundToBfloat16(x.data) });
+    const bits = (x: Tensor<"float32">): Tensor => tensor("uint16", x.shape, float32ToBfloat16(x.data));
+    const rounded = { ...rest, table: round(table), weight: round(weight) };
+    const narrow = { ...rest, table: bits(table), weight: bits(weight) };
+    expect(await evaluate(fed, narrow)).toEqual(await evaluate(plain, rounded));
   });
 
   it("are widened once for devices with memory of their own", async () => {

@@ -1,11 +1,14 @@
 /** Graphs that compute in float32 over weights stored in 16 bits. */
 import { invariant } from "../tensor/errors.ts";
-import { ONNX_DTYPE, cast } from "./elementwise.ts";
+import { ONNX_DTYPE, bitCast, cast } from "./elementwise.ts";
 import { type Graph, type Node, Value } from "./graph.ts";
 import { after } from "./ordering.ts";
 
 /** Element types that weights are stored in but not computed with. */
 export type HalfDType = "float16" | "bfloat16";
+
+/** How a weight can reach a graph: "uint16" are the bits of bfloat16, which itself cannot be fed. */
+export type StoredDType = HalfDType | "uint16";
 
 /** Where an op takes the weight that it multiplies with or looks up in, and where the activation. */
 const OPERANDS: Readonly<Record<string, { readonly weight: number; readonly activation: number }>> = {
@@ -36,7 +39,7 @@ export function matrixParams(graph: Graph): Set<string> {
  * the results. So the cast has to wait for the activation.
  * @param stored element types by key; the keys are among `matrixParams(graph)`
  */
-export function widenAtUse(graph: Graph, stored: ReadonlyMap<string, HalfDType>): void {
+export function widenAtUse(graph: Graph, stored: ReadonlyMap<string, StoredDType>): void {
   const narrow = declareStored(graph, stored);
   for (const node of graph.nodes.splice(0)) {
     const at = OPERANDS[node.op]?.weight;
@@ -44,7 +47,7 @@ export function widenAtUse(graph: Graph, stored: ReadonlyMap<string, HalfDType>)
     if (weight === undefined) graph.nodes.push(node);
     else if (node.op === "Gather") lookUpThenWiden(graph, node, weight);
     else {
-      const wide = cast(after(weight, [activationOf(node)!]), graph.dtype);
+      const wide = cast(asFloat(after(weight, [activationOf(node)!])), graph.dtype);
       graph.nodes.push({ ...node, inputs: node.inputs.map((input, i) => (i === at ? wide : input)) });
     }
   }
@@ -65,7 +68,7 @@ export function widenAtStart(graph: Graph, stored: ReadonlyMap<string, HalfDType
 }
 
 /** Declares the parameters anew; returns the new values by the old ones. */
-function declareStored(graph: Graph, stored: ReadonlyMap<string, HalfDType>): Map<Value, Value> {
+function declareStored(graph: Graph, stored: ReadonlyMap<string, StoredDType>): Map<Value, Value> {
   const narrow = new Map<Value, Value>();
   for (const [key, dtype] of stored) {
     const param = graph.params.get(key);
@@ -77,14 +80,18 @@ function declareStored(graph: Graph, stored: ReadonlyMap<string, HalfDType>): Ma
   return narrow;
 }
 
+function asFloat(stored: Value): Value {
+  return stored.dtype === "uint16" ? bitCast(stored, "bfloat16") : stored;
+}
+
 function lookUpThenWiden(graph: Graph, node: Node, table: Value): void {
   const type = { shape: node.outputs[0]!.shape, dtype: table.dtype };
   const { attributes } = node;
-  const rows = graph.emit("Gather", [table, node.inputs[1]!], [type], { attributes });
+  const [rows] = graph.emit("Gather", [table, node.inputs[1]!], [type], { attributes });
   graph.nodes.push({
     op: "Cast",
     domain: "",
-    inputs: rows,
+    inputs: [asFloat(rows!)],
     outputs: node.outputs,
     attributes: { to: ONNX_DTYPE[graph.dtype] },
   });
