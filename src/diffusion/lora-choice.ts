@@ -6,6 +6,8 @@ const WITH_WEIGHT = /^(.+):([+-]?(?:\d+(?:\.\d*)?|\.\d+))$/s;
 /** Weights beyond this only make noise. */
 const MAX_WEIGHT = 100;
 
+const EXPECTED = `expected FILE or FILE:WEIGHT, such as style.safetensors:0.5, with a weight of at most ${MAX_WEIGHT}`;
+
 /** A LoRA to put over a model: `{ path, weight }`, or the text "FILE" or "FILE:WEIGHT" with the weight 1 by default. */
 export const loraChoice = z.union(
   [
@@ -16,15 +18,13 @@ export const loraChoice = z.union(
         const [, path, weight] = WITH_WEIGHT.exec(text) ?? [];
         return path === undefined ? { path: text, weight: 1 } : { path, weight: Number(weight) };
       })
-      .refine(({ weight }) => Math.abs(weight) <= MAX_WEIGHT),
+      .refine(({ weight }) => Math.abs(weight) <= MAX_WEIGHT, EXPECTED),
     z.strictObject({
       path: z.string().min(1),
       weight: z.number().min(-MAX_WEIGHT).max(MAX_WEIGHT).default(1),
     }),
   ],
-  {
-    error: `expected FILE or FILE:WEIGHT, such as style.safetensors:0.5, with a weight of at most ${MAX_WEIGHT}`,
-  },
+  { error: EXPECTED },
 );
 
 /** A LoRA file or PEFT folder, and how strongly it counts: 1 = as trained, 0 = not at all, below 0 = the opposite. */

@@ -95,6 +95,24 @@ describe("a whole run", () => {
     expect((await run(request(change))).hash).not.toBe(golden.hash);
   });
 
+  test("takes LoRAs with weights, in the request or in the model's description", async () => {
+    const other = join(inputs.model, "phase2.safetensors");
+    expect((await run(request({ loras: [`${other}:0`] }))).hash).toBe(golden.hash);
+    const { hash } = await run(request({ loras: [{ path: other, weight: -0.5 }] }));
+    expect(hash).not.toBe(golden.hash);
+
+    const model = join(folder, "model-with-lora");
+    await cp(inputs.model, model, { recursive: true });
+    const description = JSON.parse(await readFile(join(model, "model.json"), "utf8"));
+    await cp(other, join(model, "style.safetensors"));
+    const loras = [{ file: "style.safetensors", weight: -0.5 }];
+    await writeFile(join(model, "model.json"), JSON.stringify({ ...description, loras }));
+    expect((await run(request({ model }))).hash).toBe(hash);
+    loras[0]!.file = "../model/phase2.safetensors";
+    await writeFile(join(model, "model.json"), JSON.stringify({ ...description, loras }));
+    await expect(run(request({ model }))).rejects.toThrow(/expected the name of a file or folder beside/);
+  });
+
   test("takes any length, size and rate", async () => {
     const asked = request({ size: "48x32", fps: 3.7 });
     await run(asked);
@@ -176,6 +194,10 @@ describe("a work directory given by name", () => {
 
   test("is refused to other settings, and mended when a file in it is damaged", async () => {
     await expect(run(request({ workDir, seed: 1 }))).rejects.toThrow(/other settings: seed was 0, now 1/);
+    const loras = [join(inputs.model, "phase1.safetensors:0.5")];
+    await expect(run(request({ workDir, loras }))).rejects.toThrow(
+      /lora 1 was none, now sha256 [0-9a-f]{64}, weight 0.5/,
+    );
     await truncate(join(workDir, "segment-0002.frames"), 100);
     const { hash, events } = await run(request({ workDir }));
     expect(hash).toBe(golden.hash);
@@ -206,6 +228,13 @@ describe("bad input is refused, and leaves nothing behind:", () => {
     expect(await refusal(request({ video: inputs.image }))).toMatch(/reference.png/);
     expect(await refusal(request({ keypoints: inputs.image }))).toMatch(/line/);
     expect(await refusal(request({ model: folder }))).toMatch(/is not a model folder/);
+    expect(await refusal(request({ loras: ["none.safetensors:0.5"] }))).toMatch(
+      /cannot open none.safetensors:/,
+    );
+    const vae = join(inputs.model, "vae.safetensors");
+    expect(await refusal(request({ loras: [vae] }))).toMatch(
+      /changes ".*", which the denoiser does not have/,
+    );
   });
 
   test("a driving video without a person, and a reference image without one", async () => {

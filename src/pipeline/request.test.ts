@@ -25,7 +25,22 @@ describe("a request", () => {
     expect(text).toMatchObject(objects);
   });
 
+  test("takes LoRAs with a weight behind the last colon", () => {
+    const loras = ["a", "b:0.5", "C:\\c.safetensors", "d:e:-2", { path: "f:1" }, ".:.25"];
+    expect(checkGenerateRequest({ ...least, loras }).loras).toEqual([
+      { path: "a", weight: 1 },
+      { path: "b", weight: 0.5 },
+      { path: "C:\\c.safetensors", weight: 1 },
+      { path: "d:e", weight: -2 },
+      { path: "f:1", weight: 1 },
+      { path: ".", weight: 0.25 },
+    ]);
+  });
+
   test.each([
+    [{ loras: [""] }, /loras.0: expected FILE or FILE:WEIGHT/],
+    [{ loras: ["a:1000"] }, /loras.0: expected FILE or FILE:WEIGHT, such as .* with a weight of at most 100/],
+    [{ loras: new Array<string>(33).fill("a") }, /loras: expected at most 32 LoRAs/],
     [{ size: "100x150" }, /size: got 100x150; both sides must be multiples of 16.*take 96x144/],
     [{ size: "8x16" }, /take 16x16/],
     [{ size: "16x99999" }, /take 16x4096/],

@@ -232,7 +232,7 @@ async function checkManifest(path: string, settings: RunSettings): Promise<void>
   const different = [...names].filter((name) => settings[name] !== manifest.settings[name]).sort();
   if (different.length > 0) {
     const list = different
-      .map((name) => `${name} was ${manifest.settings[name]}, now ${settings[name]}`)
+      .map((name) => `${name} was ${manifest.settings[name] ?? "none"}, now ${settings[name] ?? "none"}`)
       .join("; ");
     throw new UserError(`${path} belongs to a run with other settings: ${list}. ${advice}`);
   }

@@ -1,7 +1,14 @@
 import { UserError } from "../tensor/errors.ts";
-import { bytesPerElement, sizeOf, type Tensor } from "../tensor/tensor.ts";
+import { bytesPerElement, sizeOf, type DType, type Tensor } from "../tensor/tensor.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
 import { FORMAT_DTYPES, MAX_HEADER_BYTES } from "./safetensors-header.ts";
+
+/** A tensor to be written: what the header says of it, and its content when its turn comes. */
+export interface TensorSource {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  read(): Promise<Tensor>;
+}
 
 /**
  * Writes a safetensors file atomically. The same tensors and metadata give the same bytes: metadata keys are
@@ -14,14 +21,30 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const entries = tensors instanceof Map ? [...tensors.entries()] : Object.entries(tensors);
-  entries.sort(
+  const sources = entries.map(([name, tensor]) => [name, { ...tensor, read: async () => tensor }] as const);
+  await writeSafetensorsFrom(path, new Map(sources), metadata);
+}
+
+/** As `writeSafetensors`, with one tensor in memory at a time. */
+export async function writeSafetensorsFrom(
+  path: string,
+  sources: ReadonlyMap<string, TensorSource>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const entries = [...sources].sort(
     ([nameA, a], [nameB, b]) =>
       bytesPerElement(b.dtype) - bytesPerElement(a.dtype) || (nameA < nameB ? -1 : 1),
   );
   const header = headerOf(path, entries, metadata);
   await writeFileAtomically(path, async (handle) => {
     await handle.writeFile(header);
-    for (const [, { data }] of entries) {
+    for (const [name, source] of entries) {
+      const { dtype, data } = await source.read();
+      if (dtype !== source.dtype || data.length !== sizeOf(source.shape)) {
+        throw new RangeError(
+          `tensor "${name}": ${data.length} elements of ${dtype} do not fill ${source.dtype} [${source.shape.join(", ")}]`,
+        );
+      }
       await handle.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     }
   });
@@ -30,19 +53,16 @@ export async function writeSafetensors(
 /** The length field and the JSON, padded with spaces to a multiple of 8 bytes. */
 function headerOf(
   path: string,
-  entries: readonly (readonly [string, Tensor])[],
+  entries: readonly (readonly [string, Omit<TensorSource, "read">])[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const fields: [string, unknown][] = [];
   const sortedMetadata = Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1));
   if (sortedMetadata.length > 0) fields.push(["__metadata__", Object.fromEntries(sortedMetadata)]);
   let offset = 0;
-  for (const [name, { dtype, shape, data }] of entries) {
+  for (const [name, { dtype, shape }] of entries) {
     if (name === "__metadata__") throw new UserError(`${path}: a tensor cannot be named "__metadata__"`);
-    if (data.length !== sizeOf(shape)) {
-      throw new RangeError(`tensor "${name}": ${data.length} elements do not fill [${shape.join(", ")}]`);
-    }
-    const end = offset + data.byteLength;
+    const end = offset + sizeOf(shape) * bytesPerElement(dtype);
     fields.push([name, { dtype: FORMAT_DTYPES.get(dtype), shape, data_offsets: [offset, end] }]);
     offset = end;
   }

@@ -7,6 +7,7 @@ import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
+import { loraCommand } from "./commands/lora.ts";
 import { parityCommand } from "./commands/parity.ts";
 import { prepareCommand } from "./commands/prepare.ts";
 import { examples } from "./help.ts";
@@ -34,6 +35,7 @@ export function createProgram(): Command {
     demoCommand(),
 
     avatarCommand(),
+    loraCommand(),
     parityCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -1,5 +1,5 @@
 import { openCheckpoint } from "../../../runtime/checkpoint.ts";
-import type { Checkpoint, TensorEntry } from "../../../runtime/safetensors.ts";
+import type { Checkpoint } from "../../../runtime/safetensors.ts";
 import { printable } from "../printable.ts";
 import { formatBytes, formatCount } from "../quantities.ts";
 import { textTable } from "../text-table.ts";
@@ -14,7 +14,8 @@ export async function describeCheckpoint(path: string): Promise<string> {
     printable(name),
     printable(value.length > MAX_METADATA_CHARS ? `${value.slice(0, MAX_METADATA_CHARS)} …` : value),
   ]);
-  const rows = groupByPattern(checkpoint).map(({ pattern, entries, first }) => [
+  const groups = groupByPattern(checkpoint.tensors, ({ dtype, shape }) => [dtype, shape]);
+  const rows = groups.map(({ pattern, entries, first }) => [
     printable(pattern),
     entries > 1 ? `x ${entries}` : "",
     first.dtype,
@@ -36,20 +37,24 @@ export function summary({ tensors }: Checkpoint): string {
   return `${entries.length} tensors, ${formatCount(parameters)} parameters, ${dtypes || "empty"}, ${bytes}`;
 }
 
-interface Group {
+/** Entries whose names differ only in numbers and which `kindOf` calls the same. */
+export interface Group<T> {
   /** The name, with sets of numbers such as `blocks.{0-29}.norm.weight`. */
   readonly pattern: string;
   readonly entries: number;
-  readonly first: TensorEntry;
+  readonly first: T;
 }
 
-function groupByPattern({ tensors }: Checkpoint): Group[] {
-  const groups = new Map<string, { parts: string[]; numbers: Set<number>[]; entries: TensorEntry[] }>();
-  for (const [name, entry] of tensors) {
+export function groupByPattern<T>(
+  named: Iterable<readonly [string, T]>,
+  kindOf: (entry: T) => unknown,
+): Group<T>[] {
+  const groups = new Map<string, { parts: string[]; numbers: Set<number>[]; entries: T[] }>();
+  for (const [name, entry] of named) {
     // Odd positions are the numbers between dots.
     const parts = name.split(/(?<=^|\.)(\d{1,9})(?=\.|$)/);
     const words = parts.filter((_, i) => i % 2 === 0);
-    const key = JSON.stringify([words, entry.dtype, entry.shape]);
+    const key = JSON.stringify([words, kindOf(entry)]);
     const group = groups.get(key) ?? {
       parts: words,
       numbers: words.slice(1).map(() => new Set()),

@@ -1,0 +1,116 @@
+import { loraChoice } from "../../diffusion/lora-choice.ts";
+import { type LoraFile, openLora } from "../../diffusion/lora-file.ts";
+import { type WeightedLora, mergeLoras } from "../../models/layers/lora-merge.ts";
+import { openCheckpoint } from "../../runtime/checkpoint.ts";
+import { type Checkpoint } from "../../runtime/safetensors.ts";
+import { type TensorSource, writeSafetensorsFrom } from "../../runtime/safetensors-writer.ts";
+import { UserError } from "../../tensor/errors.ts";
+import { float32ToBfloat16, float32ToFloat16, toFloat32 } from "../../tensor/float16.ts";
+import { type DType, type Tensor, tensor } from "../../tensor/tensor.ts";
+import { checkNotAmong } from "./output.ts";
+
+export interface MergeRequest {
+  /** Checkpoint of the denoiser: a file, or a folder of shards. */
+  readonly base: string;
+  /** "FILE" or "FILE:WEIGHT" each. */
+  readonly loras: readonly string[];
+  readonly out: string;
+  /** Type of floating-point weights; by default that of the base. */
+  readonly dtype?: string | undefined;
+}
+
+const DTYPES = ["float32", "float16", "bfloat16"] as const;
+
+type FloatType = (typeof DTYPES)[number];
+
+/**
+ * Writes a base with LoRAs merged into it in order, one weight in memory at a time. Layers that a LoRA holds whole may
+ * be new to the base.
+ * @returns what was written
+ * @throws UserError for malformed files, and where a LoRA does not fit the base
+ */
+export async function mergeLoraFiles({ base, loras, out, dtype }: MergeRequest): Promise<string> {
+  if (dtype !== undefined && !isFloat(dtype)) {
+    throw new UserError(`dtype: got "${dtype}"; expected ${DTYPES.join(", ")}`);
+  }
+  const checkpoint = await openCheckpoint(base);
+  const files: LoraFile[] = [];
+  const stack: WeightedLora[] = [];
+  for (const text of loras) {
+    const { path, weight } = choiceOf(text);
+    const file = await openLora(path);
+    checkFits(file, weight, checkpoint);
+    files.push(file);
+    stack.push({ lora: await file.readFloat32(), weight });
+  }
+  const baseFiles = new Set([...checkpoint.tensors.values()].map(({ file }) => file));
+  await checkNotAmong(out, [...baseFiles, ...files.flatMap((file) => file.files)]);
+  const sources = new Map<string, TensorSource>();
+  const keys = new Set([...checkpoint.tensors.keys(), ...files.flatMap(({ whole }) => [...whole.keys()])]);
+  for (const key of keys) sources.set(key, sourceOf(key, checkpoint, files, stack, dtype));
+  await writeSafetensorsFrom(out, sources, Object.fromEntries(checkpoint.metadata));
+  return out;
+}
+
+function choiceOf(text: string): { path: string; weight: number } {
+  const result = loraChoice.safeParse(text);
+  if (result.success) return result.data;
+  throw new UserError(`LoRA "${text}": ${result.error.issues[0]!.message}`);
+}
+
+/** @throws UserError when a LoRA changes what the base does not have, or in another shape */
+function checkFits({ path, pairs, whole }: LoraFile, weight: number, base: Checkpoint): void {
+  const changes = [
+    ...[...pairs].map(([key, { a, b }]) => ({ key, shape: [b.shape[0]!, a.shape[1]!], mayBeNew: false })),
+    ...[...whole].map(([key, { shape }]) => ({ key, shape, mayBeNew: weight === 1 })),
+  ];
+  for (const { key, shape, mayBeNew } of changes) {
+    const entry = base.tensors.get(key);
+    if (!entry && !mayBeNew) {
+      throw new UserError(
+        `${path} changes "${key}", which ${base.path} does not have; it may belong to another model`,
+      );
+    }
+    if (entry && entry.shape.join() !== shape.join()) {
+      throw new UserError(
+        `${path} changes "${key}" as [${shape.join(", ")}]; ${base.path} has [${entry.shape.join(", ")}]`,
+      );
+    }
+  }
+}
+
+function sourceOf(
+  key: string,
+  base: Checkpoint,
+  files: readonly LoraFile[],
+  stack: readonly WeightedLora[],
+  dtype: FloatType | undefined,
+): TensorSource {
+  const entry = base.tensors.get(key) ?? files.find(({ whole }) => whole.has(key))!.whole.get(key)!;
+  const isChanged = files.some(({ pairs, whole }) => pairs.has(key) || whole.has(key));
+  const stored = isFloat(entry.dtype) ? (dtype ?? entry.dtype) : entry.dtype;
+  const start = async (): Promise<Tensor> =>
+    base.tensors.has(key)
+      ? base.readTensor(key)
+      : stack.find(({ lora }) => lora.whole.has(key))!.lora.whole.get(key)!;
+  return {
+    dtype: stored,
+    shape: entry.shape,
+    async read() {
+      const from = await start();
+      if (!isChanged && from.dtype === stored) return from;
+      const wide = toFloat32(from, `${base.path}: tensor "${key}"`);
+      return narrow(mergeLoras(key, wide, stack), stored);
+    },
+  };
+}
+
+function narrow(wide: Tensor<"float32">, dtype: DType): Tensor {
+  if (dtype === "float16") return tensor("float16", wide.shape, float32ToFloat16(wide.data));
+  if (dtype === "bfloat16") return tensor("bfloat16", wide.shape, float32ToBfloat16(wide.data));
+  return wide;
+}
+
+function isFloat(dtype: string): dtype is FloatType {
+  return DTYPES.some((known) => known === dtype);
+}
