@@ -3,7 +3,7 @@ import { Graph, countFlops, gradients, sum } from "../../graph/index.ts";
 import { evaluate, sampleTensor } from "../../graph/testing.ts";
 import { type Tensor, float32 } from "../../tensor/tensor.ts";
 import { dense } from "./dense.ts";
-import { LORA_TARGETS, addLora, loraTargets } from "./lora.ts";
+import { LORA_TARGETS, addLora } from "./lora.ts";
 import { mergeLora, mergeLoras, parseLora } from "./lora-merge.ts";
 
 const KEY = "blocks.0.ffn.0.weight";
@@ -66,24 +66,6 @@ test("several LoRAs add up with their weights; whole weights move by theirs", ()
     { lora: whole(5), weight: 0.25 },
   ]);
   expect(moved).toEqual(float32([3.5]));
-});
-
-test("targets are names that paths end with, or an expression for whole paths", () => {
-  const keys = [
-    "dit.blocks.0.self_attn.q",
-    "dit.blocks.12.cross_attn.k_img",
-    "dit.blocks.12.ffn.0",
-    "text.q",
-  ];
-  const chosen = (layers: string | string[]) =>
-    keys.filter((key) => loraTargets(layers, "dit.").test(`${key}.weight`));
-  expect(chosen(["q"])).toEqual([keys[0]]);
-  expect(chosen(["k", "ffn.0"])).toEqual([keys[2]]);
-  expect(chosen(["blocks.0.self_attn.q"])).toEqual([keys[0]]);
-  expect(chosen(String.raw`blocks\.\d\..*|.*_img`)).toEqual([keys[0], keys[1]]);
-  expect(() => loraTargets(["q*"])).toThrow(/got "q\*"; expected names of layers/);
-  expect(() => loraTargets([])).toThrow(/an empty list/);
-  expect(() => loraTargets("(")).toThrow(/not a regular expression/);
 });
 
 test("files that do not fit are refused by name", () => {

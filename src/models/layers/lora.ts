@@ -1,41 +1,8 @@
 import { type Graph, type Node, type Value, gemm, mul } from "../../graph/index.ts";
-import { UserError, invariant } from "../../tensor/errors.ts";
+import { invariant } from "../../tensor/errors.ts";
 
 /** Weights the paper adapts: every linear layer of self-attention, cross-attention (text) and feed-forward. */
 export const LORA_TARGETS = /(?:^|\.)blocks\.\d+\.(?:(?:self|cross)_attn\.[qkvo]|ffn\.[02])\.weight$/;
-
-/**
- * The weights of chosen layers, for `LoraOptions`.
- * @param layers a list of names as PEFT's `target_modules` has them, which are ends of paths (`q`, `ffn.0`,
- * `blocks.3.self_attn.o`), or a regular expression for whole paths (`blocks\\.[0-9]\\..*\\.(q|v)`)
- * @param scope before the paths in the graph, such as `dit.`
- * @throws UserError when a name or the expression is malformed
- */
-export function loraTargets(layers: string | readonly string[], scope = ""): RegExp {
-  if (typeof layers === "string") return targetPattern(layers, scope);
-  const malformed = layers.find((name) => !/^\w+(?:\.\w+)*$/.test(name));
-  if (malformed !== undefined || layers.length === 0) {
-    throw new UserError(
-      `LoRA targets: got ${malformed === undefined ? "an empty list" : JSON.stringify(malformed)}; ` +
-        "expected names of layers such as q or ffn.0, or one regular expression in place of the list",
-    );
-  }
-  return targetPattern(String.raw`(?:.*\.)?(?:${escape(layers.join("|"))})`, scope);
-}
-
-function targetPattern(path: string, scope: string): RegExp {
-  try {
-    return new RegExp(String.raw`^${escape(scope)}(?:${path})\.weight$`);
-  } catch (cause) {
-    throw new UserError(`LoRA targets: "${path}" is not a regular expression (${(cause as Error).message})`, {
-      cause,
-    });
-  }
-}
-
-function escape(path: string): string {
-  return path.replaceAll(".", String.raw`\.`);
-}
 
 export interface LoraOptions {
   readonly rank: number;
@@ -55,7 +22,6 @@ export interface LoraParams {
  * Adds a low-rank pair to linear layers of a finished forward graph: x Wᵀ + b becomes x Wᵀ + b + scale (x Aᵀ) Bᵀ.
  * To be called before gradients are built; training then differentiates the pairs and leaves W alone.
  * @returns the new parameters by the key of the weight they adapt
- * @throws UserError when no linear layer matches
  */
 export function addLora(graph: Graph, { rank, scale, targets }: LoraOptions): Map<string, LoraParams> {
   const added = new Map<string, LoraParams>();
@@ -64,7 +30,7 @@ export function addLora(graph: Graph, { rank, scale, targets }: LoraOptions): Ma
     const isTarget = weight && graph.params.get(weight.name) === weight && targets.test(weight.name);
     graph.nodes.push(isTarget ? adapt(graph, node, weight, rank, scale, added) : node);
   }
-  if (added.size === 0) throw new UserError(`LoRA targets: no linear layer of the model matches ${targets}`);
+  invariant(added.size > 0, `no linear layer of the graph matches ${targets}`);
   return added;
 }
 
