@@ -17,24 +17,67 @@ export interface Tile {
   readonly right: number;
 }
 
+/** How a picture is cut. */
+export interface TilePlan {
+  readonly tiles: readonly Tile[];
+  /** Latent rows and columns over which a tile fades into its neighbours; see `tileWeights`. */
+  readonly border: readonly [rows: number, columns: number];
+}
+
+/** Cuts height x width latent pixels. */
+export type PlanTiles = (height: number, width: number) => TilePlan;
+
 /**
- * Overlapping tiles that cover height x width: they start at multiples of the stride, are cut at the border, and
- * none starts where the one before it already reaches the border.
+ * The published layout: overlapping tiles that cover height x width. They start at multiples of the stride, are cut
+ * at the border, and none starts where the one before it already reaches the border.
  */
-export function planTiles(height: number, width: number, { size, stride }: Tiling): Tile[] {
+export function planTiles(height: number, width: number, { size, stride }: Tiling): TilePlan {
   if (![0, 1].every((axis) => stride[axis]! >= 1 && stride[axis]! <= size[axis]!)) {
     throw new UserError(
       `tiles of ${size.join("x")} every ${stride.join("x")} latent pixels would leave gaps; ` +
         `the stride must be between 1 and the size`,
     );
   }
-  return spans(height, size[0], stride[0]).flatMap(([top, bottom]) =>
-    spans(width, size[1], stride[1]).map(([left, right]) => ({ top, bottom, left, right })),
-  );
+  const tiles = combine(spans(height, size[0], stride[0]), spans(width, size[1], stride[1]));
+  return { tiles, border: [size[0] - stride[0], size[1] - stride[1]] };
 }
 
-function spans(length: number, size: number, stride: number): [start: number, end: number][] {
-  const list: [number, number][] = [];
+/**
+ * As many tiles as in the published layout, but all of one size and spread evenly: tiles of one size need one set of
+ * graphs. They overlap at least as much as there. A picture that is not larger than a tile is a single one.
+ */
+export function planEqualTiles(
+  height: number,
+  width: number,
+  { size, stride }: Tiling = PUBLISHED_TILING,
+): TilePlan {
+  const rows = equalSpans(height, size[0], stride[0]);
+  const columns = equalSpans(width, size[1], stride[1]);
+  return { tiles: combine(rows, columns), border: [leastOverlap(rows), leastOverlap(columns)] };
+}
+
+type Span = readonly [start: number, end: number];
+
+function combine(rows: readonly Span[], columns: readonly Span[]): Tile[] {
+  return rows.flatMap(([top, bottom]) => columns.map(([left, right]) => ({ top, bottom, left, right })));
+}
+
+function equalSpans(length: number, size: number, stride: number): Span[] {
+  const last = Math.max(0, length - size);
+  const numSteps = Math.ceil(last / stride);
+  return Array.from({ length: numSteps + 1 }, (_, i) => {
+    const start = numSteps === 0 ? 0 : Math.round((i * last) / numSteps);
+    return [start, Math.min(length, start + size)];
+  });
+}
+
+function leastOverlap(spansOfAxis: readonly Span[]): number {
+  const overlaps = spansOfAxis.slice(1).map(([start], i) => spansOfAxis[i]![1] - start);
+  return Math.min(...overlaps, spansOfAxis[0]![1]);
+}
+
+function spans(length: number, size: number, stride: number): Span[] {
+  const list: Span[] = [];
   for (let start = 0; start < length; start += stride) {
     if (start > 0 && start - stride + size >= length) break;
     list.push([start, Math.min(length, start + size)]);
@@ -104,9 +147,11 @@ export class TileBlend {
     }
   }
 
-  /** The blended pictures. */
+  /** The blended pictures. Nothing can be added any more. */
   finish(): Float32Array {
     const area = this.height * this.width;
-    return this.values.map((value, i) => value / this.total[i % area]!);
+    // In place: a second copy of a long video would take gigabytes.
+    for (let i = 0; i < this.values.length; i++) this.values[i]! /= this.total[i % area]!;
+    return this.values;
   }
 }

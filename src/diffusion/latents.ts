@@ -10,7 +10,6 @@ import {
   temporalStride,
 } from "../models/wan-vae/config.ts";
 import { type VaeChunk, buildVaeDecoder, buildVaeEncoder } from "../models/wan-vae/model.ts";
-import { type Tile, TileBlend, type Tiling, planTiles, tileWeights } from "./latent-tiles.ts";
 import { type Runner, type Slot, newSlot } from "../runtime/runner.ts";
 
 /** A video, frame by frame; all frames have the same size. */
@@ -18,6 +17,18 @@ export type Frames = AsyncIterable<Image> | Iterable<Image>;
 
 /** Makes a VAE graph ready to run, its parameters bound. The runner must keep slots. */
 export type OpenVaeGraph = (graph: ReturnType<typeof buildVaeEncoder>, name: string) => Promise<Runner>;
+
+/** Turns videos into latents and back. */
+export interface VideoCodec {
+  readonly config: WanVaeConfig;
+  /**
+   * 1 + 4k frames -> normalised latents [1, Z, 1 + k, H/8, W/8]. Throws UserError for another number of frames,
+   * for sides that are no multiples of 8, and for frames of different sizes.
+   */
+  encode(frames: Frames): Promise<Tensor<"float32">>;
+  /** Normalised latents [1, Z, 1 + k, h, w] -> 1 + 4k frames, limited to the range of bytes. */
+  decode(latents: Tensor<"float32">): AsyncGenerator<Image>;
+}
 
 type Side = "encoder" | "decoder";
 
@@ -28,7 +39,7 @@ type History = Map<string, Slot>;
  * Encodes and decodes videos of any length chunk by chunk: memory depends on the frame size only. Graphs are opened
  * when first needed, one pair per side and frame size, and kept until `release`.
  */
-export class VideoVae {
+export class VideoVae implements VideoCodec {
   private readonly runners = new Map<string, Promise<Runner>>();
   /** Histories of finished videos, to be written over by later ones: slots are never freed singly. */
   private readonly idle: Readonly<Record<Side, History[]>> = { encoder: [], decoder: [] };
@@ -38,10 +49,6 @@ export class VideoVae {
     private readonly open: OpenVaeGraph,
   ) {}
 
-  /**
-   * 1 + 4k frames -> normalised latents [1, Z, 1 + k, H/8, W/8]. Throws UserError for another number of frames,
-   * for sides that are no multiples of 8, and for frames of different sizes.
-   */
   async encode(frames: Frames): Promise<Tensor<"float32">> {
     const stride = temporalStride(this.config);
     const parts: Tensor[] = [];
@@ -60,7 +67,6 @@ export class VideoVae {
     return concatFrames(parts);
   }
 
-  /** Normalised latents [1, Z, 1 + k, h, w] -> 1 + 4k frames, limited to the range of bytes. */
   async *decode(latents: Tensor<"float32">): AsyncGenerator<Image> {
     for await (const chunk of this.decodeChunks(latents)) yield* toImages(chunk);
   }
@@ -72,48 +78,11 @@ export class VideoVae {
     for (let t = 0; t < numFrames; t++) {
       const position = t === 0 ? "start" : "next";
       const chunk: VaeChunk = { position, numLatentFrames: 1, latentHeight, latentWidth };
-      const feeds = { latents: latentFrame(latents, t) };
+      const feeds = { latents: frameOf(latents, t) };
       const { video } = await this.runChunk("decoder", chunk, feeds, history);
       yield video as Tensor<"float32">;
     }
     this.idle.decoder.push(history);
-  }
-
-  /**
-   * As `encode`, but tile by tile: the memory of the engine depends on the tile size only. The frames are held.
-   * Near the borders of tiles the result differs a little from `encode`.
-   */
-  async encodeTiled(frames: readonly Image[], tiling: Tiling): Promise<Tensor<"float32">> {
-    const stride = spatialStride(this.config);
-    const numFrames = numLatentFrames(this.config, frames.length);
-    const [height, width] = [frames[0]!.height / stride, frames[0]!.width / stride];
-    const border = tiling.size.map((size, i) => size - tiling.stride[i]!);
-    const blend = new TileBlend(this.config.zDim * numFrames, height, width);
-    for (const tile of planTiles(height, width, tiling)) {
-      const latents = await this.encode(frames.map((frame) => cropImage(frame, scaleTile(tile, stride))));
-      blend.add(tile, latents.data, weightsOf(tile, height, width, border));
-    }
-    return float32(blend.finish(), [1, this.config.zDim, numFrames, height, width]);
-  }
-
-  /** As `decodeChunks`, but tile by tile: the whole video [1, 3, T, H, W], not clamped. */
-  async decodeTiled(latents: Tensor<"float32">, tiling: Tiling): Promise<Tensor<"float32">> {
-    const [, , , height, width] = latentShape(this.config, latents);
-    const stride = spatialStride(this.config);
-    const border = tiling.size.map((size, i) => (size - tiling.stride[i]!) * stride);
-    let blend: TileBlend | undefined;
-    let numFrames = 0;
-    for (const tile of planTiles(height, width, tiling)) {
-      const chunks: Tensor[] = [];
-      for await (const chunk of this.decodeChunks(cropLatents(latents, tile))) chunks.push(chunk);
-      const video = concatFrames(chunks);
-      numFrames = video.shape[2]!;
-      blend ??= new TileBlend(3 * numFrames, height * stride, width * stride);
-      const weights = weightsOf(scaleTile(tile, stride), height * stride, width * stride, border);
-      blend.add(scaleTile(tile, stride), video.data, weights);
-    }
-    invariant(blend, "latents without pixels");
-    return float32(blend.finish(), [1, 3, numFrames, height * stride, width * stride]);
   }
 
   /** Closes all graphs. */
@@ -178,7 +147,8 @@ export class VideoVae {
   }
 }
 
-function latentShape(
+/** The shape [1, Z, t, h, w] of latents. */
+export function latentShape(
   config: WanVaeConfig,
   { shape }: Tensor,
 ): readonly [number, number, number, number, number] {
@@ -190,7 +160,7 @@ function latentShape(
 }
 
 /** One frame [1, C, 1, H, W] of a tensor [1, C, T, H, W]. */
-function latentFrame({ shape, data }: Tensor<"float32">, t: number): Tensor<"float32"> {
+export function frameOf({ shape, data }: Tensor<"float32">, t: number): Tensor<"float32"> {
   const [, channels, numFrames, h, w] = shape as [number, number, number, number, number];
   const frame = zeros([1, channels, 1, h, w]);
   for (let c = 0; c < channels; c++) {
@@ -198,42 +168,6 @@ function latentFrame({ shape, data }: Tensor<"float32">, t: number): Tensor<"flo
     frame.data.set(data.subarray(from, from + h * w), c * h * w);
   }
   return frame;
-}
-
-function scaleTile({ top, bottom, left, right }: Tile, factor: number): Tile {
-  return { top: top * factor, bottom: bottom * factor, left: left * factor, right: right * factor };
-}
-
-function weightsOf(tile: Tile, height: number, width: number, border: readonly number[]): Float32Array {
-  const { top, bottom, left, right } = tile;
-  const atEdge = { top: top === 0, bottom: bottom === height, left: left === 0, right: right === width };
-  return tileWeights(bottom - top, right - left, atEdge, [border[0]!, border[1]!]);
-}
-
-function cropLatents(
-  { shape, data }: Tensor<"float32">,
-  { top, bottom, left, right }: Tile,
-): Tensor<"float32"> {
-  const [, channels, numFrames, height, width] = shape as [number, number, number, number, number];
-  const part = zeros([1, channels, numFrames, bottom - top, right - left]);
-  let to = 0;
-  for (let plane = 0; plane < channels * numFrames; plane++) {
-    for (let y = top; y < bottom; y++) {
-      const from = (plane * height + y) * width;
-      part.data.set(data.subarray(from + left, from + right), to);
-      to += right - left;
-    }
-  }
-  return part;
-}
-
-function cropImage({ width, data }: Image, { top, bottom, left, right }: Tile): Image {
-  const part = createImage(right - left, bottom - top);
-  for (let y = top; y < bottom; y++) {
-    const row = data.subarray((y * width + left) * 3, (y * width + right) * 3);
-    part.data.set(row, (y - top) * (right - left) * 3);
-  }
-  return part;
 }
 
 /** Joins chunks [1, C, Ti, H, W] in time. */

@@ -1,6 +1,7 @@
-/** For tests: a model folder of the real architecture at the smallest size, with random weights. */
+/** For tests: a model folder, and a VAE, of the real architecture at the smallest size, with random weights. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { serialize } from "../graph/index.ts";
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { CLIP_VISION_PRESETS } from "../models/clip-vision/config.ts";
 import { LORA_TARGETS } from "../models/layers/lora.ts";
@@ -10,10 +11,12 @@ import { buildWanDiT } from "../models/wan-dit/build.ts";
 import { WAN_DIT_PRESETS } from "../models/wan-dit/config.ts";
 import { TINY_WAN_VAE } from "../models/wan-vae/config.ts";
 import { buildVaeDecoder, buildVaeEncoder } from "../models/wan-vae/model.ts";
+import { Engine, type SlotMemory } from "../runtime/engine.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { type Tensor, float32, sizeOf } from "../tensor/tensor.ts";
 import { Random } from "../tensor/random.ts";
 import { captionTokenizerJson } from "../training/tokenizer.ts";
+import { VideoVae } from "./latents.ts";
 import { MODEL_FILES, MODEL_JSON, type ModelDescription, TOKENIZER_JSON } from "./model-folder.ts";
 
 const EVERYWHERE = { steps: [0, 2], blocks: [1, 2] } as const;
@@ -83,6 +86,21 @@ function randomFinetuning(params: Params, random: Random): Weights {
     } else if (/patch_embedding/.test(key)) shapes.set(key, { shape });
   }
   return randomWeights(shapes, random);
+}
+
+/**
+ * A VAE whose weights depend on their key alone, so that all its graphs share them. It runs in this thread.
+ * @param slots where it keeps what its layers remember
+ */
+export function openTinyVae(slots: SlotMemory): VideoVae {
+  return new VideoVae(TINY_WAN_VAE, (graph) => {
+    const weights = [...graph.params.values()].map(({ name, shape }) => {
+      const scale = shape.length > 1 ? 1 / Math.sqrt(sizeOf(shape.slice(1))) : 1;
+      const values = new Random(name).normals(sizeOf(shape)).map((x) => scale * x);
+      return [name, float32(values, shape)] as const;
+    });
+    return Engine.create(serialize(graph), { inputs: Object.fromEntries(weights) }, slots);
+  });
 }
 
 /** Writes a tiny model; the same seed writes the same bytes. Returns its path. */

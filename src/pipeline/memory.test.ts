@@ -22,7 +22,7 @@ beforeAll(async () => {
   const { model, image, keypoints } = await writeTinyInputs(folder, plan.numFrames);
   const out = join(folder, "out.mp4");
   const quick = { steps: 1, guidanceScale: 1, threads: 1 };
-  request = { model, image, keypoints, out, size: `${width}x${height}`, ...quick };
+  request = { model, image, keypoints, align: "off", out, size: `${width}x${height}`, ...quick };
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -52,13 +52,16 @@ test("after the first segment of a kind nothing more is held in the engine's thr
   const create = vi.spyOn(Session, "create");
   /** By segment: graphs opened so far, and places for tensors made so far. */
   const made = new Map<number, { graphs: number; slots: number }>();
-  await generate(request, {
-    onProgress(event) {
-      if (event.type !== "progress" || event.activity !== "decode" || event.step < event.of) return;
-      // Slots are numbered, and every look makes one.
-      made.set(event.segment!, { graphs: create.mock.calls.length, slots: newSlot().slot - made.size });
+  await generate(
+    { ...request, out: join(folder, "other.mp4") },
+    {
+      onProgress(event) {
+        if (event.type !== "progress" || event.activity !== "decode" || event.step < event.of) return;
+        // Slots are numbered, and every look makes one.
+        made.set(event.segment!, { graphs: create.mock.calls.length, slots: newSlot().slot - made.size });
+      },
     },
-  });
+  );
   create.mockRestore();
   expect(made.size).toBe(plan.segments.length);
   const last = plan.segments.length - 1;

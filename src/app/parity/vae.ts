@@ -2,7 +2,8 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { concatFrames, toVideo, type VideoVae } from "../../diffusion/latents.ts";
-import { type Tiling, tileWeights } from "../../diffusion/latent-tiles.ts";
+import { type Tiling, planTiles, tileWeights } from "../../diffusion/latent-tiles.ts";
+import { TiledVae } from "../../diffusion/tiled-vae.ts";
 import { Graph, type Value, concat } from "../../graph/index.ts";
 import { type WanVaeConfig } from "../../models/wan-vae/config.ts";
 import { FeatureCache } from "../../models/wan-vae/feature-cache.ts";
@@ -119,7 +120,8 @@ async function checkTiled(
   tiling: Tiling,
 ): Promise<ParityRow[]> {
   const frames = framesOfPlanes(pixels);
-  const decoded = await vae.decodeTiled(given, tiling);
+  const tiled = new TiledVae(vae, (height, width) => planTiles(height, width, tiling));
+  const decoded = await tiled.decodeVideo(given);
   const clamped = { ...decoded, data: decoded.data.map((x) => Math.min(1, Math.max(-1, x))) };
   const inner = { top: false, bottom: false, left: false, right: false };
   const border = [tiling.size[0] - tiling.stride[0], tiling.size[1] - tiling.stride[1]] as const;
@@ -129,7 +131,7 @@ async function checkTiled(
     data: tileWeights(...tiling.size, atEdge, border),
   });
   const results = new Map<string, readonly [Tensor, number]>([
-    ["latents", [await vae.encodeTiled(frames, tiling), LATENT_TOLERANCE]],
+    ["latents", [await tiled.encode(frames), LATENT_TOLERANCE]],
     ["latents_untiled", [await vae.encode(frames), LATENT_TOLERANCE]],
     ["decoded", [clamped, PIXEL_TOLERANCE]],
     ["mask_latent_first_tile", [weights({ ...inner, top: true, left: true }), LATENT_TOLERANCE]],
