@@ -47,7 +47,7 @@ export function vectorJacobian(seeds: ReadonlyMap<Value, Value>, targets: readon
 }
 
 /** All values that some target influences, the targets included. */
-function dependants(graph: Graph, targets: readonly Value[]): Set<Value> {
+export function dependants(graph: Graph, targets: readonly Value[]): Set<Value> {
   const active = new Set<Value>(targets);
   for (const node of graph.nodes) {
     if (touches(node, active)) for (const output of node.outputs) active.add(output);

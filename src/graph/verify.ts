@@ -37,7 +37,7 @@ function checkFreeAxes(graph: Graph, node: Node, input: Value, position: number)
   );
 }
 
-/** Removes nodes and constants that no output depends on. */
+/** Removes nodes, inputs, parameters and constants that no output depends on. */
 export function prune(graph: Graph): void {
   const needed = new Set<Value>(graph.outputs.values());
   const kept: Node[] = [];
@@ -48,5 +48,7 @@ export function prune(graph: Graph): void {
   }
   graph.nodes.splice(0, graph.nodes.length, ...kept.toReversed());
   const names = new Set([...needed].map((value) => value.name));
-  for (const name of graph.constants.keys()) if (!names.has(name)) graph.constants.delete(name);
+  for (const values of [graph.inputs, graph.params, graph.constants]) {
+    for (const name of values.keys()) if (!names.has(name)) values.delete(name);
+  }
 }
