@@ -16,6 +16,7 @@ export class Driver {
   private constructor(
     private readonly file: KeypointsFile,
     private readonly fps: number,
+    private readonly align: (frame: PersonFrame) => PersonFrame,
     /** What the frames of the file held. */
     readonly summary: AnalysisSummary,
     readonly shot: Shot,
@@ -24,16 +25,21 @@ export class Driver {
   /**
    * Opens a file of poses.
    * @param fps of the result; poses at another rate are resampled by time
+   * @param align how each pose is changed
    * @throws UserError when it is no such file
    */
-  static async open(path: string, fps: number): Promise<Driver> {
+  static async open(
+    path: string,
+    fps: number,
+    align: (frame: PersonFrame) => PersonFrame = (frame) => frame,
+  ): Promise<Driver> {
     let summary = EMPTY_SUMMARY;
     const judge = new ShotJudge();
     const file = await KeypointsFile.open(path, (frame) => {
       summary = addToSummary(summary, frame);
-      judge.add(frame);
+      judge.add(align(frame));
     });
-    return new Driver(file, fps, summary, judge.shot());
+    return new Driver(file, fps, align, summary, judge.shot());
   }
 
   /** Frames at the rate of the result. */
@@ -44,7 +50,7 @@ export class Driver {
   /** The pose on screen at frame `index` of the result. */
   async frame(index: number): Promise<PersonFrame> {
     const inFile = Math.floor((index / this.fps) * this.file.fps + ROUNDING);
-    return this.file.read(Math.min(inFile, this.file.numFrames - 1));
+    return this.align(await this.file.read(Math.min(inFile, this.file.numFrames - 1)));
   }
 
   /**

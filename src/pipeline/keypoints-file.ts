@@ -50,7 +50,7 @@ type FrameLine = z.output<typeof frameSchema>;
 export async function writeKeypoints(
   path: string,
   fps: number,
-  frames: AsyncIterable<PersonFrame>,
+  frames: AsyncIterable<PersonFrame> | Iterable<PersonFrame>,
 ): Promise<void> {
   await writeFileAtomically(path, async (handle) => {
     await handle.writeFile(`${JSON.stringify({ format: FORMAT, version: VERSION, fps })}\n`);

@@ -1,10 +1,12 @@
 /** Finds the driving motion: from a file of poses, or from the driving video. */
-import { analyzeFrames, analyzeVideo } from "../perception/analyze-video.ts";
+import { analyzeVideo } from "../perception/analyze-video.ts";
 import { type AnalysisSummary, type PersonFrame } from "../perception/person-frame.ts";
 import type { VideoInfo } from "../media/video.ts";
-import { Driver } from "./driver.ts";
-import { writeKeypoints } from "./keypoints-file.ts";
+import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
+import type { Driver } from "./driver.ts";
+import { KeypointsFile, writeKeypoints } from "./keypoints-file.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
+import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import type { Run } from "./run.ts";
 import type { FinishedStep } from "./work-directory.ts";
 
@@ -17,22 +19,47 @@ export interface Perceived {
 /** @throws UserError when the image or the video shows no person */
 export async function perceive(run: Run): Promise<Perceived> {
   const { request, sampling } = run;
-  if (request.keypoints !== undefined) {
-    return { driver: await Driver.open(request.keypoints, sampling.fps), step: null };
-  }
-  const step = await run.work.step({
+  const reference = await lookAtReference(run);
+  const step = request.keypoints === undefined ? await findPoses(run) : null;
+  const path = request.keypoints ?? step!.paths[0]!;
+  const { fps } = sampling;
+  const { driver, alignment } = await openAlignedDriver(path, fps, reference, request.align, sampling);
+  if (step) for (const remark of remarksOn(driver.summary)) run.notify(remark);
+  const remark = remarkOnAlignment(alignment, request.align);
+  if (remark !== null) run.notify(remark);
+  return { driver, step };
+}
+
+/** The person of the reference image; null where nobody asks. */
+async function lookAtReference(run: Run): Promise<PersonFrame | null> {
+  const { request, image, signal, work } = run;
+  const isRequired =
+    request.keypoints === undefined || request.align === "frame" || request.align === "bones";
+  if (!isRequired && request.align === "off") return null;
+  const step = await work.step({
+    id: "reference",
+    files: ["reference.jsonl"],
+    run: async ([path]) => {
+      const person = await findReference(image, signal);
+      if (isRequired && !person.found.body) throw nobodyIn(request.image);
+      await writeKeypoints(path!, 1, [person]);
+    },
+  });
+  const person = await (await KeypointsFile.open(step.paths[0]!)).read(0);
+  if (person.numPeople > 1) run.notify(severalIn(request.image, person.numPeople));
+  return person;
+}
+
+async function findPoses(run: Run): Promise<FinishedStep> {
+  const { request, sampling, meter, signal } = run;
+  return run.work.step({
     id: "keypoints",
     files: ["keypoints.jsonl"],
     run: async ([path]) => {
-      await checkReference(run);
-      const { meter, signal } = run;
       const source = { path: request.video!, info: run.video!, fps: sampling.fps, meter, signal };
       await writeKeypoints(path!, sampling.fps, watchPoses(source));
     },
   });
-  const driver = await Driver.open(step.paths[0]!, sampling.fps);
-  for (const remark of remarksOn(driver.summary)) run.notify(remark);
-  return { driver, step };
 }
 
 /** A driving video and how to look at it. */
@@ -65,15 +92,6 @@ export function numFramesAt(fps: number, { durationS }: VideoInfo): number {
 
 /** Containers round times to milliseconds. */
 const TIME_TOLERANCE_S = 0.001;
-
-async function checkReference(run: Run): Promise<void> {
-  const { request, image, signal } = run;
-  const options = signal ? { signal } : {};
-  for await (const { numPeople } of analyzeFrames([{ image, timeS: 0 }], options, request.image)) {
-    if (numPeople > 1)
-      run.notify(`${request.image} shows ${numPeople} people; expected one: the result may mix them`);
-  }
-}
 
 /** What a user should know about a driving video. */
 export function remarksOn({ numFrames, numWithBody, maxPeople }: AnalysisSummary): string[] {

@@ -3,15 +3,20 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
+import { readImage, writeImage } from "../media/image.ts";
 import { transformPose } from "../media/pose-keypoints.ts";
 import { crop } from "../media/resize.ts";
 import { type SkeletonOptions, drawSkeleton } from "../media/skeleton.ts";
 import { type VideoInfo, decodeVideo, openVideoEncoder, probeVideo } from "../media/video.ts";
+import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import { renderConditions } from "../perception/conditions-video.ts";
 import { UserError } from "../tensor/errors.ts";
+import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
+import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
 import { remarksOn, watchPoses } from "./perceive.ts";
+import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { ObservedRunOptions } from "./progress.ts";
 import { type PrepareRequest, type Shot, checkPrepareRequest } from "./request.ts";
@@ -30,6 +35,8 @@ export interface Preparation {
   readonly maxPeople: number;
   /** How much of the person is seen, as `auto` sharing takes it. */
   readonly shot: Shot;
+  /** How the motion was fitted to the reference; `off` without one, or where it fits already. */
+  readonly align: AlignmentMode;
   /** What a user should know. */
   readonly remarks: readonly string[];
   /** Paths of the files. */
@@ -40,6 +47,8 @@ export interface Preparation {
     readonly handNormals: string;
     /** The skeleton over the driving video; null when there is none. */
     readonly overlay: string | null;
+    /** The motion over the reference image, before and after it was fitted; null without a reference. */
+    readonly alignment: string | null;
     readonly summary: string;
   };
 }
@@ -52,13 +61,14 @@ export async function prepare(
   request: PrepareRequest,
   options: ObservedRunOptions = {},
 ): Promise<Preparation> {
-  const { video, keypoints, model, out, ...rest } = checkPrepareRequest(request);
+  const { video, image, keypoints, model, align, out, ...rest } = checkPrepareRequest(request);
   const { signal, onProgress = () => {} } = options;
   const { defaults, skeleton } = (await openModelFolder(model)).description;
   const { size = defaults, fps = defaults.fps } = rest;
   const { width, height } = size;
   const meter = new ProgressMeter(onProgress);
   const info = video === undefined ? null : await probeVideo(video, signal);
+  const reference = image === undefined ? null : await lookAt(image, signal);
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
     throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
   });
@@ -66,8 +76,14 @@ export async function prepare(
   if (keypoints === undefined) {
     await writeKeypoints(poses, fps, watchPoses({ path: video!, info: info!, fps, meter, signal }));
   }
-  const driver = await Driver.open(poses, fps);
-  const remarks = remarksOn(driver.summary);
+  const given = await Driver.open(poses, fps);
+  const { driver, alignment } = await openAlignedDriver(poses, fps, reference?.person ?? null, align, size);
+  const fitted = reference && remarkOnAlignment(alignment, align);
+  const remarks = [
+    ...(reference?.remarks ?? []),
+    ...remarksOn(driver.summary),
+    ...(fitted === null ? [] : [fitted]),
+  ];
   for (const message of remarks) onProgress({ type: "notice", message });
 
   const files = {
@@ -75,18 +91,32 @@ export async function prepare(
     skeleton: join(out, "skeleton.mp4"),
     handNormals: join(out, "hand-normals.mp4"),
     overlay: info && join(out, "overlay.mp4"),
+    alignment: reference && join(out, "alignment.png"),
     summary: join(out, "summary.json"),
   };
   const look: Look = { driver, width, height, fps, skeleton, meter, signal };
   meter.begin("write", driver.numFrames * (files.overlay === null ? 1 : 2));
   await writeConditions(look, files.skeleton, files.handNormals);
-  if (files.overlay !== null) await writeOverlay(look, video!, info!, files.overlay);
+  if (files.overlay !== null) await writeOverlay({ ...look, driver: given }, video!, info!, files.overlay);
+  if (reference) {
+    const sheet = await alignmentSheet(reference.image, reference.person, given, driver, size);
+    await writeImage(files.alignment!, sheet);
+  }
   const { numFrames, shot } = driver;
-  const preparation: Preparation = { ...driver.summary, numFrames, fps, width, height, shot, remarks, files };
+  const found = { ...driver.summary, numFrames, fps, width, height, shot };
+  const preparation: Preparation = { ...found, align: alignment?.mode ?? "off", remarks, files };
   await writeFileAtomically(files.summary, async (handle) => {
     await handle.writeFile(`${JSON.stringify(preparation, null, 1)}\n`);
   });
   return preparation;
+}
+
+/** The person of a reference image. */
+async function lookAt(path: string, signal: AbortSignal | undefined) {
+  const image = await readImage(path);
+  const person = await findReference(image, signal);
+  if (!person.found.body) throw nobodyIn(path);
+  return { image, person, remarks: person.numPeople > 1 ? [severalIn(path, person.numPeople)] : [] };
 }
 
 interface Look {

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { loraChoice } from "../diffusion/lora-choice.ts";
+import { ALIGNMENTS } from "../perception/alignment-plan.ts";
 import { UserError } from "../tensor/errors.ts";
 
 /** The model that comes with the package. */
@@ -84,6 +85,11 @@ const driving = {
   size: sizeSchema.optional(),
   /** Frames per second of the result; by default the model's. The driving video is resampled by time. */
   fps: z.number().positive().max(120).optional(),
+  /**
+   * How the motion is fitted to the person of the reference: not at all, moved and scaled, or given that person's bone
+   * lengths too. `auto`: `bones` where size, place or proportions differ, `off` where they do not.
+   */
+  align: z.enum(["auto", ...ALIGNMENTS]).default("auto"),
 };
 
 const WITHOUT_DRIVER = {
@@ -158,6 +164,8 @@ export const generateRequestSchema = z
 export const prepareRequestSchema = z
   .strictObject({
     ...driving,
+    /** A reference image to fit the motion to. */
+    image: path.optional(),
     /** The folder to write into. */
     out: path,
   })

@@ -121,8 +121,8 @@ export async function identifyRun(
   const { loras } = await openModelFolder(request.model);
   for (const [i, lora] of loras.entries()) inputs[`model/lora ${i + 1}`] = await identifyLora(lora);
   for (const [i, lora] of request.loras.entries()) inputs[`lora ${i + 1}`] = await identifyLora(lora);
-  const { kvShare, kvMode, anchor } = request;
-  const choices = { ...sampling, kvShare, kvMode, anchor, ...placement };
+  const { align, kvShare, kvMode, anchor } = request;
+  const choices = { ...sampling, align, kvShare, kvMode, anchor, ...placement };
   return {
     version: await packageVersion(),
     ...inputs,

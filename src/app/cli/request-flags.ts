@@ -27,6 +27,7 @@ export interface DrivingFlags {
   readonly model?: string;
   readonly size?: string;
   readonly fps?: number;
+  readonly align?: NonNullable<PrepareRequest["align"]>;
 }
 
 export function addDrivingFlags(command: Command): Command {
@@ -38,12 +39,17 @@ export function addDrivingFlags(command: Command): Command {
     )
     .option("--model <folder>", "model folder (default: the embedded posegen-mini)")
     .option("--size <WxH>", "width and height of the result, multiples of 16 (default: the model's)")
-    .option("--fps <n>", "frames per second of the result (default: the model's)", parseNumber);
+    .option("--fps <n>", "frames per second of the result (default: the model's)", parseNumber)
+    .option(
+      "--align <mode>",
+      "fit the motion to the person of the reference: off, frame (place and size), bones (bone lengths too), or auto " +
+        "(default: auto, which is bones where the two differ)",
+    );
 }
 
-export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out"> {
-  const { video, keypoints, model, size, fps } = flags;
-  return { video, keypoints, model, size, fps };
+export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out" | "image"> {
+  const { video, keypoints, model, size, fps, align } = flags;
+  return { video, keypoints, model, size, fps, align };
 }
 
 /** What decides how segments are generated. */

@@ -52,6 +52,8 @@ export async function generateVideos<K extends string>(
         ...inputs,
         prompt: clip.caption,
         kvShare,
+        // The driver is the person of the reference in the very place of the truth.
+        align: "off" as const,
         out,
         workDir: join(folder, name),
       };

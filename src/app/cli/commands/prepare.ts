@@ -5,6 +5,7 @@ import { addDrivingFlags, drivingRequest, type DrivingFlags } from "../request-f
 
 interface PrepareFlags extends DrivingFlags {
   readonly out: string;
+  readonly image?: string;
   readonly quiet?: boolean;
 }
 
@@ -13,15 +14,18 @@ export function prepareCommand(): Command {
     .summary("show what is found in a driving video, without generating")
     .description(
       "Finds the person and the hands in a driving video and writes what generation is conditioned on: poses, skeletons " +
-        "and hand normals, with an overlay video to look at.",
+        "and hand normals, with an overlay video to look at. With a reference image the motion is fitted to its person.",
     )
-    .requiredOption("--out <folder>", "folder to write into");
+    .requiredOption("--out <folder>", "folder to write into")
+    .option("--image <file>", "reference image to fit the motion to");
   return addDrivingFlags(command)
     .option("--quiet", "say nothing but errors")
     .addHelpText(
       "after",
       examples({
         "posegen prepare --video dance.mp4 --out prepared": "Look at prepared/overlay.mp4",
+        "posegen prepare --video dance.mp4 --image me.png --out prepared":
+          "Also look at prepared/alignment.png: the motion over the picture, before and after",
         "posegen prepare --keypoints prepared/keypoints.jsonl --out drawn --size 128x192":
           "Draw poses again, perhaps edited, at another size",
       }),
@@ -36,7 +40,7 @@ async function prepareAction(flags: PrepareFlags): Promise<void> {
     import("../run-with-display.ts"),
   ]);
   const preparation = await runWithDisplay({ quiet: flags.quiet === true, workDir: null }, (options) =>
-    prepare({ out: flags.out, ...drivingRequest(flags) }, options),
+    prepare({ out: flags.out, image: flags.image, ...drivingRequest(flags) }, options),
   );
   if (!flags.quiet) console.log(await report(preparation));
 }
@@ -46,13 +50,14 @@ async function report(preparation: Preparation): Promise<string> {
     import("../quantities.ts"),
     import("../text-table.ts"),
   ]);
-  const { numFrames, fps, width, height, shot, files } = preparation;
+  const { numFrames, fps, width, height, shot, align, files } = preparation;
   const found = [
     ["frames", `${numFrames} at ${formatNumber(fps)} fps, drawn at ${width}x${height}`],
     ["body", `found in ${preparation.numWithBody}`],
     ["left hand", `found in ${preparation.numWithLeftHand}`],
     ["right hand", `found in ${preparation.numWithRightHand}`],
     ["shot", shot],
+    ...(files.alignment === null ? [] : [["alignment", align]]),
   ];
   const written = Object.values(files).flatMap((path) => (path === null ? [] : [[path]]));
   return [textTable(found), "", "Written", textTable(written)].join("\n");
