@@ -1,9 +1,12 @@
 import { z } from "zod";
-import { parseStrictJson } from "../runtime/strict-json.ts";
+import { describeFault, parseStrictJson } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
 
 // A tokenizer.json is data from strangers: only parts that take time in proportion to the text are accepted, so
 // there are no regular expressions but the one that sentencepiece conversions use.
+
+/** Normalisers or splitters in one list. */
+const MAX_STEPS = 64;
 
 type NormalizerFile =
   | { type: "Precompiled" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" }
@@ -22,7 +25,7 @@ const normalizer: z.ZodType<NormalizerFile> = z.lazy(() =>
       pattern: z.union([z.object({ String: z.string().min(1) }), z.object({ Regex: z.literal(" {2,}") })]),
       content: z.string(),
     }),
-    z.object({ type: z.literal("Sequence"), normalizers: z.array(normalizer) }),
+    z.object({ type: z.literal("Sequence"), normalizers: z.array(normalizer).max(MAX_STEPS) }),
   ]),
 );
 
@@ -40,30 +43,35 @@ const preTokenizer: z.ZodType<PreTokenizerFile> = z.lazy(() =>
       prepend_scheme: z.enum(["always", "first", "never"]).default("always"),
     }),
     z.object({ type: z.literal("WhitespaceSplit") }),
-    z.object({ type: z.literal("Sequence"), pretokenizers: z.array(preTokenizer) }),
+    z.object({ type: z.literal("Sequence"), pretokenizers: z.array(preTokenizer).max(MAX_STEPS) }),
   ]),
 );
 
+/** T5 vocabularies add a few hundred. */
+const MAX_ADDED_TOKENS = 10_000;
+
 const fileSchema = z
   .object({
-    added_tokens: z.array(
-      z.object({
-        id: z.number().int().nonnegative(),
-        content: z.string().min(1),
-        single_word: z.boolean().default(false),
-        lstrip: z.boolean().default(false),
-        rstrip: z.boolean().default(false),
-        normalized: z.boolean().default(false),
-        special: z.boolean().default(false),
-      }),
-    ),
+    added_tokens: z
+      .array(
+        z.object({
+          id: z.number().int().nonnegative(),
+          content: z.string().min(1),
+          single_word: z.boolean().default(false),
+          lstrip: z.boolean().default(false),
+          rstrip: z.boolean().default(false),
+          normalized: z.boolean().default(false),
+          special: z.boolean().default(false),
+        }),
+      )
+      .max(MAX_ADDED_TOKENS),
     normalizer: normalizer.nullable(),
     pre_tokenizer: preTokenizer.nullable(),
     model: z.object({
       type: z.literal("Unigram"),
       unk_id: z.number().int().nonnegative(),
       /** Pieces and their log probabilities; a piece's id is its position. */
-      vocab: z.array(z.tuple([z.string(), z.number()])).min(1),
+      vocab: z.custom<[string, number][]>(isVocabulary, { error: "expected pairs of a text and a number" }),
       byte_fallback: z.boolean().default(false),
     }),
   })
@@ -73,6 +81,16 @@ const fileSchema = z
 
 /** A SentencePiece unigram tokenizer in the form of Hugging Face's tokenizer.json, as far as encoding needs it. */
 export type TokenizerFile = z.infer<typeof fileSchema>;
+
+/** Stops at the first fault: a list of a million faults would take more memory than the file. */
+function isVocabulary(value: unknown): boolean {
+  const isPiece = (piece: unknown): boolean =>
+    Array.isArray(piece) &&
+    piece.length === 2 &&
+    typeof piece[0] === "string" &&
+    typeof piece[1] === "number";
+  return Array.isArray(value) && value.length > 0 && value.every(isPiece);
+}
 
 const MAX_DEPTH = 16;
 
@@ -85,9 +103,9 @@ export function parseTokenizerFile(text: string, source: string): TokenizerFile 
   try {
     return fileSchema.parse(parseStrictJson(text, MAX_DEPTH));
   } catch (cause) {
-    const reason = cause instanceof z.ZodError ? z.prettifyError(cause) : (cause as Error).message;
-    throw new UserError(`${source} is no tokenizer.json of a SentencePiece unigram model: ${reason}`, {
-      cause,
-    });
+    throw new UserError(
+      `${source} is no tokenizer.json of a SentencePiece unigram model: ${describeFault(cause)}`,
+      { cause },
+    );
   }
 }

@@ -89,8 +89,35 @@ test("a vocabulary with bytes spells unknown text in them", () => {
   expect(tokenizer.vocabSize).toBe(first + 256);
 });
 
+const SPLITTER = { type: "WhitespaceSplit" };
+
 test.each([
   ["no JSON", "{"],
+  ["a list", "[]"],
+  ["nothing", ""],
+  ["text behind its end", `${fileWith()} {}`],
+  ["a key twice", fileWith().replace('"version"', '"model":1,"model"')],
+  ["deep nesting", fileWith({}, { normalizer: { type: "Sequence", normalizers: nested(20) } })],
+  ["brackets without end", "[".repeat(1e5)],
+  ["values without end", `[${"0,".repeat(1 << 22)}0]`],
+  ["a list of splitters without end", fileWith({}, { pre_tokenizer: sequenceOf(100) })],
+  [
+    "added tokens without end",
+    fileWith({}, { added_tokens: Array.from({ length: 10_001 }, () => ({ id: 1, content: "a" })) }),
+  ],
+  ["a negative id", fileWith({}, { added_tokens: [{ id: -1, content: "a" }] })],
+  ["an id that is no number", fileWith({}, { added_tokens: [{ id: "1", content: "a" }] })],
+  ["an empty added token", fileWith({}, { added_tokens: [{ id: 1, content: "" }] })],
+  ["no model", fileWith({}, { model: null })],
+  ["a vocabulary that is no list", fileWith({ vocab: { a: 0 } })],
+  ["pieces of three parts", fileWith({ vocab: [["a", 0, 0]] })],
+  ["pieces that are no texts", fileWith({ vocab: [[1, 0]] })],
+  ["a million faults", fileWith({ vocab: new Array(1_000_000).fill(0) })],
+  ["an unknown normaliser", fileWith({}, { normalizer: { type: "Shell", command: "ls" } })],
+  ["a replacement of nothing", fileWith({}, { normalizer: replacing({ String: "" }) })],
+  ["an unknown splitter", fileWith({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "(a|a)*b" } } })],
+  ["another sign for blanks", fileWith({}, { pre_tokenizer: { type: "Metaspace", replacement: "_" } })],
+  ["line breaks where a message repeats them", '{"model":\n\n?'],
   ["another model", fileWith({ type: "BPE" })],
   ["an unknown token that is not there", fileWith({ unk_id: 99 })],
   ["no vocabulary", fileWith({ vocab: [] })],
@@ -126,9 +153,23 @@ test.each([
     ),
   ],
   ["missing bytes", fileWith({ byte_fallback: true })],
-])("a file with %s is refused", (_, text) => {
+])("a file with %s is refused in one line", (_, text) => {
   expect(() => tokenizerOf(text)).toThrow(UserError);
+  expect(() => tokenizerOf(text)).toThrow(/^.{1,400}$/);
 });
+
+/** A normaliser in a normaliser, and so on. */
+function nested(depth: number): object[] {
+  return depth === 0 ? [] : [{ type: "Sequence", normalizers: nested(depth - 1) }];
+}
+
+function sequenceOf(count: number): object {
+  return { type: "Sequence", pretokenizers: Array.from({ length: count }, () => SPLITTER) };
+}
+
+function replacing(pattern: object): object {
+  return { type: "Replace", pattern, content: "" };
+}
 
 test("a missing file is refused", async () => {
   await expect(PromptTokenizer.load("/nowhere/tokenizer.json")).rejects.toThrow(UserError);

@@ -4,21 +4,12 @@
  */
 import { UserError } from "../tensor/errors.ts";
 import { bytesPerElement, type DType } from "../tensor/tensor.ts";
-import { parseStrictJson } from "./strict-json.ts";
+import { quote } from "./quote.ts";
+import { describeFault, parseStrictJson } from "./strict-json.ts";
+import type { TensorDirectory, TensorEntry } from "./tensor-file.ts";
 
 /** Longest header the format allows, in bytes. */
 export const MAX_HEADER_BYTES = 100_000_000;
-
-/** Where one tensor lies. */
-export interface TensorEntry {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  /** File that holds the tensor. */
-  readonly file: string;
-  /** Position of the first byte, from the start of `file`. */
-  readonly byteOffset: number;
-  readonly byteLength: number;
-}
 
 /** The format's name of each element type we hold. */
 export const FORMAT_DTYPES: ReadonlyMap<DType, string> = new Map([
@@ -40,12 +31,6 @@ const DTYPE_OF = new Map([...FORMAT_DTYPES].map(([dtype, name]) => [name, dtype]
 /** Types of the format that nothing here computes with. */
 const UNSUPPORTED_DTYPE = /^(F8_\w+|F6_\w+|F4|U32|U64|C64)$/;
 
-/** What a header says, checked against the length of the data that follows it. */
-export interface Header {
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-  readonly metadata: ReadonlyMap<string, string>;
-}
-
 /**
  * Parses and checks a header.
  * @param file path of the file, for entries and messages
@@ -53,7 +38,7 @@ export interface Header {
  * @param dataBytes length of everything behind the header
  * @throws UserError for every malformed header, naming the tensor at fault
  */
-export function parseHeader(file: string, json: Uint8Array, dataBytes: number): Header {
+export function parseHeader(file: string, json: Uint8Array, dataBytes: number): TensorDirectory {
   const fail = (reason: string): never => {
     throw new UserError(`${file} is not a valid safetensors file: ${reason}`);
   };
@@ -79,7 +64,7 @@ function parseRoot(json: Uint8Array, fail: Fail): Record<string, unknown> {
     return parseStrictJson(text, 3) as Record<string, unknown>;
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
-    return fail(`its header cannot be read (${(cause as Error).message})`);
+    return fail(`its header cannot be read (${describeFault(cause)})`);
   }
 }
 
@@ -160,9 +145,4 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((x) => Number.isSafeInteger(x) && x >= 0);
-}
-
-/** A name from a file, short enough for a message. */
-function quote(name: string): string {
-  return JSON.stringify(name.length <= 200 ? name : `${name.slice(0, 200)}…`);
 }

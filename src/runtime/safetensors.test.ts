@@ -131,6 +131,9 @@ describe("openSafetensors", () => {
     ["a byte order mark", "\uFEFF{}", 0, /does not begin/],
     ["invalid UTF-8", Uint8Array.of(0x7b, 0xff, 0x7d), 0, /cannot be read/],
     ["broken JSON", `{"x":`, 0, /cannot be read/],
+    ["line breaks where a message repeats them", '{"x":\n\n?}', 0, /cannot be read/],
+    ["a name that steers a terminal", '{"\\u001b[2J":1}', 0, /tensor "\\u001b\[2J" is not described/],
+    ["values without end", `{"x":[${"0,".repeat(1 << 22)}0]}`, 0, /more than 4194304 values/],
     ["an open string", `{"x`, 0, /a string is not closed/],
     ["text behind the JSON", `{} {}`, 0, /cannot be read/],
     ["deep nesting", `{"x":${"[".repeat(1000)}${"]".repeat(1000)}}`, 0, /deeper than 3 levels/],
@@ -232,6 +235,7 @@ describe("openSafetensors", () => {
     const opening = openSafetensors(await fileOf(header, dataBytes));
     await expect(opening).rejects.toThrow(UserError);
     await expect(opening).rejects.toThrow(message);
+    await expect(opening).rejects.toThrow(/^.{1,600}$/);
   });
 
   it("takes a tensor named like a property of every object", async () => {

@@ -108,6 +108,8 @@ export class SharedWeights {
     for (const { name, dtype } of graph.params.values()) {
       if (this.held.has(name)) continue;
       const entry = this.checkpoint.tensors.get(name)!;
+      // The engine maps dense tensors only.
+      if (entry.strides !== undefined) continue;
       const isHalf = entry.dtype === "float16" || entry.dtype === "bfloat16";
       if (entry.dtype !== dtype && !(isHalf && widenable.has(name))) continue;
       inFiles.set(name, entry);
