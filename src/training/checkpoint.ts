@@ -1,9 +1,11 @@
 import { access, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { type Checkpoint } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { describeDifference } from "./fingerprint.ts";
 import { type Arrays, type OptimizerState } from "./optimizer.ts";
 
 /** All that a training run needs to go on as if it had never stopped. */
@@ -16,7 +18,15 @@ export interface TrainingState {
   readonly average: Arrays;
 }
 
+/** The averaged parameters of a state. Their arrays change with the next step. */
+export function averagedParams({ params, average }: TrainingState): Record<string, Tensor<"float32">> {
+  return Object.fromEntries(
+    Object.entries(params).map(([key, param]) => [key, { ...param, data: average[key]! }]),
+  );
+}
+
 const PREFIX = "step-";
+const EXTENSION = ".safetensors";
 /** First part of a tensor's name: the parameter itself, its average, or a moment of the optimiser. */
 const PARAM = "param";
 const AVERAGE = "average";
@@ -40,29 +50,30 @@ export async function saveCheckpoint(
   for (const [moment, arrays] of Object.entries(state.optimizer.moments)) {
     for (const [key, data] of Object.entries(arrays)) tensors[`${moment}.${key}`] = float32(data);
   }
-  const name = `${PREFIX}${String(state.step).padStart(8, "0")}.safetensors`;
+  const name = `${PREFIX}${String(state.step).padStart(8, "0")}${EXTENSION}`;
   await writeSafetensors(join(folder, name), tensors, {
     step: `${state.step}`,
     updates: `${state.optimizer.step}`,
     fingerprint,
   });
-  const older = (await listCheckpoints(folder))
-    .filter((file) => file < name)
-    .slice(0, -(keep - 1) || undefined);
-  await Promise.all(older.map((file) => rm(join(folder, file), { force: true })));
+  const older = (await listCheckpoints(folder)).filter((file) => file < name);
+  const surplus = older.slice(0, Math.max(0, older.length - (keep - 1)));
+  await Promise.all(surplus.map((file) => rm(join(folder, file), { force: true })));
 }
 
-/** The newest checkpoint of a folder, or null when it has none. Throws when it was made by another configuration. */
+/**
+ * The newest checkpoint of a folder, or null when it has none.
+ * @throws UserError when it was made under another fingerprint; where both are JSON it names what differs
+ */
 export async function loadCheckpoint(folder: string, fingerprint: string): Promise<TrainingState | null> {
-  const newest = (await listCheckpoints(folder)).at(-1);
-  if (newest === undefined) return null;
-  const path = join(folder, newest);
-  const file = await openCheckpoint(path);
-  const found = file.metadata.get("fingerprint");
+  const file = await openNewest(folder);
+  if (!file) return null;
+  const { path } = file;
+  const found = file.metadata.get("fingerprint") ?? "";
   if (found !== fingerprint) {
     throw new UserError(
-      `${path} belongs to a run with other settings (fingerprint ${found}, expected ${fingerprint}). ` +
-        "Resume with the settings it was started with, or choose another folder.",
+      `${path} belongs to a run with other settings (${describeDifference(found, fingerprint)}). ` +
+        "Go on with the settings it was started with, or choose another folder.",
     );
   }
   const groups: Record<string, Record<string, Tensor<"float32">>> = {};
@@ -87,6 +98,31 @@ export async function loadCheckpoint(folder: string, fingerprint: string): Promi
   };
 }
 
+/** How far a run has come: the step of its newest checkpoint, or null when it has none. */
+export async function newestStep(folder: string): Promise<number | null> {
+  const newest = (await listCheckpoints(folder)).at(-1);
+  return newest === undefined ? null : Number(newest.slice(PREFIX.length, -EXTENSION.length));
+}
+
+/**
+ * Averaged weights of a run's newest checkpoint, by their keys in the training graph.
+ * @throws UserError when the folder has no checkpoint
+ */
+export async function loadAverages(folder: string): Promise<Record<string, Tensor<"float32">>> {
+  const file = await openNewest(folder);
+  if (!file) throw new UserError(`${folder} holds no checkpoint; train there first, or name another folder`);
+  const names = [...file.tensors.keys()].filter((name) => name.startsWith(`${AVERAGE}.`));
+  const entries = names.map(
+    async (name) => [name.slice(AVERAGE.length + 1), await file.readFloat32(name)] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+async function openNewest(folder: string): Promise<Checkpoint | null> {
+  const newest = (await listCheckpoints(folder)).at(-1);
+  return newest === undefined ? null : openCheckpoint(join(folder, newest));
+}
+
 function arraysOf(tensors: Readonly<Record<string, Tensor<"float32">>>): Arrays {
   return Object.fromEntries(Object.entries(tensors).map(([key, { data }]) => [key, data]));
 }
@@ -98,5 +134,5 @@ async function listCheckpoints(folder: string): Promise<string[]> {
   );
   if (!exists) return [];
   const names = await readdir(folder);
-  return names.filter((name) => name.startsWith(PREFIX) && name.endsWith(".safetensors")).sort();
+  return names.filter((name) => name.startsWith(PREFIX) && name.endsWith(EXTENSION)).sort();
 }

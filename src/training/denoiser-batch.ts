@@ -1,15 +1,18 @@
 // Shapes: B batch, C latent channels, f latent frames, h w latent rows and columns, M text tokens, S image side
 
+import { keepMask } from "../diffusion/conditions.ts";
 import { velocityTarget } from "../diffusion/loss.ts";
 import { addNoise } from "../diffusion/schedule.ts";
 import { type Random } from "../tensor/random.ts";
 import { type Tensor, float32, tensor } from "../tensor/tensor.ts";
 import { type TrainingClip } from "./dataset.ts";
+import { noiseLevels, type TimestepWeighting } from "./noise-level.ts";
 
 /** What a step draws at random for each clip. Probabilities are per clip. */
 export interface DenoiserSampling {
-  /** Moves noise levels towards noise: sigma = shift u / (1 + (shift - 1) u), u uniform. */
+  /** Moves noise levels towards noise; see `noiseLevels`. */
   readonly shift: number;
+  readonly timestepWeighting: TimestepWeighting;
   readonly dropReference: number;
   /** Skeleton and hand normals together, so that the model also learns to move freely. */
   readonly dropPose: number;
@@ -18,9 +21,9 @@ export interface DenoiserSampling {
   readonly dropText: number;
   /** Extra weight of the person's latent cells in the loss. */
   readonly personWeight: number;
-  /** Latent frames at either end that the mask keeps (phase 2); 0 in phase 1 and in the base. */
-  readonly keptHead: number;
-  readonly keptTail: number;
+  /** Frames at either end that the mask keeps (phase 2); 0 in phase 1 and in the base. */
+  readonly headFrames: number;
+  readonly tailFrames: number;
 }
 
 /** What stands for a condition that is dropped. */
@@ -42,6 +45,7 @@ export interface ClipSize {
   readonly imageSize: number;
 }
 
+/** Frames per latent frame after the first, hence channels of the mask. */
 const MASK_CHANNELS = 4;
 
 /**
@@ -71,12 +75,14 @@ export function denoiserBatch(
   const timestep = new Float32Array(B);
   const tokens = new Int32Array(B * clips[0]!.tokens.length);
   const image = new Float32Array(B * clips[0]!.image.length);
-  const mask = keptMask(latentFrames, plane, sampling);
+  const numFrames = 1 + MASK_CHANNELS * (latentFrames - 1);
+  const { data: mask } = keepMask(numFrames, sampling.headFrames, sampling.tailFrames, h, w);
+  const levelAt = noiseLevels(sampling.shift, sampling.timestepWeighting);
   const black = blackVideo(absent, latentFrames, size);
 
   clips.forEach((clip, b) => {
-    const u = random.uniform();
-    const sigma = (sampling.shift * u) / (1 + (sampling.shift - 1) * u);
+    const level = levelAt(random.uniform());
+    const { sigma } = level;
     timestep[b] = 1000 * sigma;
     const data = head(clip.video, C, latentFrames, plane);
     const noise = random.normals(volume);
@@ -91,8 +97,9 @@ export function denoiserBatch(
     ref.set(random.chance(sampling.dropReference) ? absent.blackFirst : clip.reference, b * C * plane);
     tokens.set(random.chance(sampling.dropText) ? absent.emptyPrompt : clip.tokens, b * clip.tokens.length);
     image.set(clip.image, b * clip.image.length);
+    const person = clip.person.subarray(0, latentFrames * plane);
     weight.set(
-      personWeights(clip.person.subarray(0, latentFrames * plane), sampling.personWeight),
+      errorWeights(person, sampling.personWeight).map((x) => level.weight * x),
       b * latentFrames * plane,
     );
   });
@@ -125,23 +132,6 @@ function head(source: Float32Array, channels: number, latentFrames: number, plan
   return out;
 }
 
-/** [4, f, plane]: 1 on the kept latent frames at both ends. */
-function keptMask(
-  latentFrames: number,
-  plane: number,
-  { keptHead, keptTail }: DenoiserSampling,
-): Float32Array {
-  const mask = new Float32Array(MASK_CHANNELS * latentFrames * plane);
-  for (let c = 0; c < MASK_CHANNELS; c++) {
-    for (let t = 0; t < latentFrames; t++) {
-      if (t >= keptHead && t < latentFrames - keptTail) continue;
-      const from = (c * latentFrames + t) * plane;
-      mask.fill(1, from, from + plane);
-    }
-  }
-  return mask;
-}
-
 function blackVideo(
   { blackFirst, blackNext }: AbsentConditions,
   latentFrames: number,
@@ -159,7 +149,7 @@ function blackVideo(
 }
 
 /** 1 + extra · coverage, scaled to a mean of 1. */
-function personWeights(person: Uint8Array, extra: number): Float32Array {
+function errorWeights(person: Uint8Array, extra: number): Float32Array {
   const weights = Float32Array.from(person, (coverage) => 1 + (extra * coverage) / 255);
   const mean = weights.reduce((sum, x) => sum + x, 0) / weights.length;
   return weights.map((x) => x / mean);

@@ -9,21 +9,34 @@ import {
   denoiserBatch,
 } from "./denoiser-batch.ts";
 import { type DenoiserModels, buildDenoiserLoss } from "./denoiser-loss.ts";
-import { addLora, LORA_TARGETS } from "../models/layers/lora.ts";
-import { type Params, type TrainOptions, type TrainStep, compileTrainStep, train } from "./train.ts";
+import { addLora } from "../models/layers/lora.ts";
+import { type RunCost, runCost } from "../models/run-cost.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import {
+  type Params,
+  type TrainOptions,
+  type TrainStep,
+  addGradients,
+  compileTrainStep,
+  train,
+} from "./train.ts";
 
 /** Part of a run with its own clip length: short clips first, then longer ones (curriculum). */
 export interface DenoiserStage {
   /** First step after this stage. */
   readonly untilStep: number;
   readonly latentFrames: number;
+  /** Clips that pass at the same time; a step takes `microBatches` times as many. */
   readonly batch: number;
 }
 
 /** What learns: the whole network (`null`), or low-rank pairs on linear layers and the patch embeddings. */
 export interface LoraRecipe {
   readonly rank: number;
+  /** Pairs are multiplied by alpha / rank. */
   readonly alpha: number;
+  /** Matches the adapted weights' keys in the training graph. */
+  readonly targets: RegExp;
 }
 
 export interface DenoiserRun {
@@ -31,6 +44,7 @@ export interface DenoiserRun {
   readonly size: ClipSize;
   readonly textTokens: number;
   readonly stages: readonly DenoiserStage[];
+  readonly microBatches: number;
   readonly sampling: DenoiserSampling;
   readonly lora: LoraRecipe | null;
   readonly seed: number;
@@ -50,7 +64,7 @@ function isLoraTrainable(key: string): boolean {
 export async function trainDenoiser(
   run: DenoiserRun,
   initial: Params,
-  options: TrainOptions,
+  options: Omit<TrainOptions, "microBatches">,
 ): Promise<TrainingState> {
   let current: { stage: DenoiserStage; step: TrainStep } | null = null;
   const stepFor = async (step: number): Promise<TrainStep> => {
@@ -64,39 +78,66 @@ export async function trainDenoiser(
   const batchFor = async (step: number) => {
     const random = new Random(run.seed).fork("batch").fork(step);
     const { batch, latentFrames } = stageAt(run.stages, step);
+    const numBatchClips = batch * run.microBatches;
     const numClips = run.clipsAt(step);
     await run.dataset.waitFor(numClips, options.signal);
     const clips: TrainingClip[] = [];
-    for (let i = 0; i < batch; i++) clips.push(await run.dataset.clip(random.integer(numClips)));
+    for (let i = 0; i < numBatchClips; i++) clips.push(await run.dataset.clip(random.integer(numClips)));
     return denoiserBatch(clips, latentFrames, run.size, run.absent, run.sampling, random.fork("noise"));
   };
   try {
-    return await train(stepFor, initial, batchFor, options);
+    return await train(stepFor, initial, batchFor, { ...options, microBatches: run.microBatches });
   } finally {
     await (current as { step: TrainStep } | null)?.step.release();
   }
 }
 
 /** Shapes of the parameters of a run's first stage, by key: what `initial` must hold. */
-export function denoiserParams(run: DenoiserRun): Map<string, readonly number[]> {
+export function denoiserParams(run: DenoiserNetwork & Pick<DenoiserRun, "stages">): ParamShapes {
   const { graph } = buildStage(run, stageAt(run.stages, 0));
   return new Map([...graph.params].map(([key, { shape }]) => [key, shape]));
 }
 
-function buildStage(run: DenoiserRun, { batch, latentFrames }: DenoiserStage) {
-  const { height: latentHeight, width: latentWidth } = run.size;
-  const shape = { batch, latentFrames, latentHeight, latentWidth, textTokens: run.textTokens };
-  const built = buildDenoiserLoss(run.models, shape);
-  if (run.lora) addLora(built.graph, { rank: run.lora.rank, scale: run.lora.alpha, targets: LORA_TARGETS });
+/** The part of a run that its training graphs depend on. */
+export type DenoiserNetwork = Pick<DenoiserRun, "models" | "size" | "textTokens" | "lora">;
+
+export type ParamShapes = ReadonlyMap<string, readonly number[]>;
+
+export interface StageCost extends RunCost {
+  /** Bytes of the parameters that get gradients. */
+  readonly trainableBytes: number;
+}
+
+/** What one pass of a stage takes, forward and backward, counted from shapes. */
+export function stageCost(network: DenoiserNetwork, stage: DenoiserStage): StageCost {
+  const { graph, loss } = buildStage(network, stage);
+  const isTrainable = trainableOf(network);
+  const trainable = addGradients(graph, loss, isTrainable);
+  const trainableBytes = trainable.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
+  return { ...runCost(graph), trainableBytes };
+}
+
+/** Which parameters get gradients, by key. */
+export function trainableOf({ lora }: Pick<DenoiserRun, "lora">): (key: string) => boolean {
+  return lora ? isLoraTrainable : () => true;
+}
+
+function buildStage(network: DenoiserNetwork, { batch, latentFrames }: DenoiserStage) {
+  const { models, size, textTokens, lora } = network;
+  const { height: latentHeight, width: latentWidth } = size;
+  const shape = { batch, latentFrames, latentHeight, latentWidth, textTokens };
+  const built = buildDenoiserLoss(models, shape);
+  if (lora) addLora(built.graph, { ...lora, scale: lora.alpha / lora.rank });
   return built;
 }
 
 async function compileStage(run: DenoiserRun, stage: DenoiserStage): Promise<TrainStep> {
   const { graph, loss } = buildStage(run, stage);
-  return compileTrainStep(graph, loss, run.lora ? isLoraTrainable : () => true, run.threads);
+  return compileTrainStep(graph, loss, trainableOf(run), run.threads);
 }
 
-function stageAt(stages: readonly DenoiserStage[], step: number): DenoiserStage {
+/** The stage that a step belongs to. */
+export function stageAt(stages: readonly DenoiserStage[], step: number): DenoiserStage {
   const stage = stages.find(({ untilStep }) => step < untilStep) ?? stages.at(-1);
   invariant(stage, "a run has at least one stage");
   return stage;

@@ -75,7 +75,10 @@ test("a resumed run equals an uninterrupted one bit for bit", async () => {
   const whole = await train(async () => step, initial, batchFor, options());
   await rm(folder, { recursive: true });
   const stop = new AbortController();
-  const stopAt37 = options({ signal: stop.signal, onStep: (report) => report.step === 37 && stop.abort() });
+  const stopAt37 = options({
+    signal: stop.signal,
+    onStep: ({ step: done }) => void (done === 37 && stop.abort()),
+  });
   expect((await train(async () => step, initial, batchFor, stopAt37)).step).toBe(37);
   const resumed = await train(async () => step, initial, batchFor, options());
   expect(resumed).toEqual(whole);

@@ -1,5 +1,4 @@
-import { appendFile, mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
 import { gradients } from "../graph/gradients.ts";
 import { type Graph, type Value } from "../graph/graph.ts";
 import { serialize } from "../graph/serialize.ts";
@@ -7,7 +6,9 @@ import { verify } from "../graph/verify.ts";
 import { Engine } from "../runtime/engine.ts";
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor } from "../tensor/tensor.ts";
+import { accumulate, splitBatch } from "./accumulate.ts";
 import { loadCheckpoint, saveCheckpoint, type TrainingState } from "./checkpoint.ts";
+import { forgetStepsAfter, logStep } from "./step-log.ts";
 import {
   type Arrays,
   type LearningRateSchedule,
@@ -23,8 +24,18 @@ export type Batch = Readonly<Record<string, Tensor>>;
 const GRADIENT = "gradient:";
 
 /**
- * Adds to a graph with a scalar `loss` output the gradients of the trainable parameters as outputs, and
- * prepares it to run. All parameters, frozen ones too, become inputs.
+ * Adds to a graph the gradients of a scalar for the trainable parameters, as outputs.
+ * @returns these parameters
+ */
+export function addGradients(graph: Graph, loss: Value, isTrainable: (key: string) => boolean): Value[] {
+  const trainable = [...graph.params.values()].filter((param) => isTrainable(param.name));
+  gradients(loss, trainable).forEach((gradient, i) => graph.output(GRADIENT + trainable[i]!.name, gradient));
+  return trainable;
+}
+
+/**
+ * Extends a graph with a scalar `loss` output by gradients and prepares it to run. All parameters, frozen ones too,
+ * become inputs.
  */
 export async function compileTrainStep(
   graph: Graph,
@@ -32,8 +43,7 @@ export async function compileTrainStep(
   isTrainable: (key: string) => boolean,
   threads: number,
 ): Promise<TrainStep> {
-  const trainable = [...graph.params.values()].filter((param) => isTrainable(param.name));
-  gradients(loss, trainable).forEach((gradient, i) => graph.output(GRADIENT + trainable[i]!.name, gradient));
+  const trainable = addGradients(graph, loss, isTrainable);
   verify(graph);
   const engine = await Engine.create(serialize(graph), { name: "training step", threads });
   return new CompiledStep(
@@ -83,18 +93,22 @@ class CompiledStep implements TrainStep {
 export interface TrainOptions {
   /** Folder of the run: `log.jsonl` and checkpoints. */
   readonly folder: string;
-  /** Hash of everything that determines the run; a resume under another one is refused. */
+  /** Everything that determines the run, best as JSON; a resume under another one is refused, see `loadCheckpoint`. */
   readonly fingerprint: string;
   readonly learningRate: LearningRateSchedule;
   readonly optimizer: Optimizer;
   readonly maxGradientNorm: number;
   readonly emaDecay: number;
+  /** Parts of a batch that pass one after another, so that memory holds one of them; 1 by default. */
+  readonly microBatches?: number;
   readonly checkpointEverySteps: number;
+  /** Checkpoints kept, 2 by default. */
+  readonly keepCheckpoints?: number;
   readonly signal?: AbortSignal;
-  /** Called after every step. */
-  readonly onStep?: (step: StepReport) => void;
-  /** Called after each checkpoint with the averaged weights, e.g. for samples and held-out figures. */
-  readonly onCheckpoint?: (state: TrainingState) => Promise<void>;
+  /** Called once before the first step, with the state it starts from: what follows will be trained for sure. */
+  readonly onStart?: (state: TrainingState) => void | Promise<void>;
+  /** Called after every step and its checkpoint; the next step waits. The state's arrays change with the next step. */
+  readonly onStep?: (report: StepReport, state: TrainingState) => void | Promise<void>;
 }
 
 export interface StepReport {
@@ -108,8 +122,10 @@ export interface StepReport {
 
 /**
  * Trains until `learningRate.numSteps`, resuming from the folder's newest checkpoint. The batch of a step is a
- * function of the step alone, so a resumed run repeats the uninterrupted one bit for bit.
+ * function of the step alone, so a resumed run repeats the uninterrupted one bit for bit. When the signal aborts, the
+ * running step is finished and a checkpoint written.
  * @param initial all parameters of the step, frozen ones included
+ * @param batchFor the whole batch of a step; all its tensors have the batch as their first axis
  * @returns the final state
  */
 export async function train(
@@ -118,44 +134,60 @@ export async function train(
   batchFor: (step: number) => Promise<Batch>,
   options: TrainOptions,
 ): Promise<TrainingState> {
-  await mkdir(options.folder, { recursive: true });
+  const { folder, fingerprint, signal, microBatches = 1 } = options;
+  await mkdir(folder, { recursive: true });
   const { numSteps } = options.learningRate;
   const first = await stepFor(0);
-  let state = await loadCheckpoint(options.folder, options.fingerprint);
+  let state = await loadCheckpoint(folder, fingerprint);
   state ??= startState(initial, first.trainable, options.optimizer);
+  await forgetStepsAfter(folder, state.step);
   const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !state!.params[key]));
   const weights: Params = { ...frozen, ...state.params };
   const trained: Arrays = Object.fromEntries(
     Object.entries(state.params).map(([key, { data }]) => [key, data]),
   );
+  const save = (at: TrainingState) => saveCheckpoint(folder, at, fingerprint, options.keepCheckpoints);
+  let savedStep = state.step;
+  await options.onStart?.(state);
   for (let step = state.step; step < numSteps; step++) {
-    if (options.signal?.aborted) break;
+    if (signal?.aborted) break;
     const startedAt = performance.now();
     const trainStep = await stepFor(step);
-    const { metrics, gradients: grads } = await trainStep.run(weights, await batchFor(step));
+    const batch = await unlessAborted(batchFor(step), signal);
+    if (batch === null) break;
+    const { metrics, gradients: grads } = await accumulate(
+      trainStep,
+      weights,
+      splitBatch(batch, microBatches),
+    );
     invariant(Number.isFinite(metrics["loss"]), `the loss of step ${step} is ${metrics["loss"]}`);
+    // Here the gradients of the whole batch of this process are known; what follows is the same everywhere.
     const gradientNorm = clipGradients(grads, options.maxGradientNorm);
     const learningRate = learningRateAt(step, options.learningRate);
     await options.optimizer.update(trained, grads, state.optimizer, learningRate);
     updateEma(state.average, trained, step, options.emaDecay);
     state = { ...state, step: step + 1 };
-    const report = {
-      step: step + 1,
-      numSteps,
-      metrics,
-      learningRate,
-      gradientNorm,
-      durationMs: performance.now() - startedAt,
-    };
-    await appendFile(join(options.folder, "log.jsonl"), `${JSON.stringify(report)}\n`);
-    options.onStep?.(report);
+    const durationMs = performance.now() - startedAt;
+    const report = { step: state.step, numSteps, metrics, learningRate, gradientNorm, durationMs };
+    await logStep(folder, report);
     if (state.step % options.checkpointEverySteps === 0 || state.step === numSteps) {
-      await saveCheckpoint(options.folder, state, options.fingerprint);
-      await options.onCheckpoint?.(state);
+      await save(state);
+      savedStep = state.step;
     }
+    await options.onStep?.(report, state);
   }
-  if (options.signal?.aborted) await saveCheckpoint(options.folder, state, options.fingerprint);
+  if (state.step > savedStep) await save(state);
   return state;
+}
+
+/** The result, or null when the signal aborts while it is waited for. */
+async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal | undefined): Promise<T | null> {
+  try {
+    return await result;
+  } catch (error) {
+    if (signal?.aborted) return null;
+    throw error;
+  }
 }
 
 function startState(initial: Params, trainable: readonly string[], optimizer: Optimizer): TrainingState {

@@ -14,6 +14,13 @@ export interface VaeQuality {
   readonly hands: number;
 }
 
+/** For a line of a log. */
+export function describeVaeQuality(quality: VaeQuality): string {
+  return Object.entries(quality)
+    .map(([name, value]) => `${name} ${value.toFixed(2)} dB`)
+    .join(", ");
+}
+
 const NUM_FRAMES = 9;
 const HEIGHT = 128;
 const WIDTH = 96;

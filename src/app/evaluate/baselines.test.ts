@@ -4,7 +4,7 @@ import { createImage } from "../../media/pixels.ts";
 import { renderConditions } from "../../perception/conditions-video.ts";
 import { planSegments } from "../../pipeline/plan.ts";
 import { conditionFrames, renderSeriesClip } from "../../training/render-training-clip.ts";
-import { HELD_OUT_SERIES, SERIES } from "../embedded/recipe.ts";
+import { HELD_OUT_SERIES, TRAINING_SERIES } from "./series.ts";
 import { renderHeldOutClip } from "./held-out-clip.ts";
 import { pictureFigures } from "./picture-figures.ts";
 import { PoseJudge } from "./pose-judge.ts";
@@ -62,7 +62,7 @@ describe("PoseJudge", () => {
 });
 
 describe("TrainingClips", () => {
-  const recipe = { ...SERIES.train, width: 48, height: 64, numFrames: 9 };
+  const recipe = { ...TRAINING_SERIES, width: 48, height: 64, numFrames: 9 };
 
   it("knows the joints of the rendered clips", () => {
     const rendered = renderSeriesClip(recipe, 3).clip.keypoints;

@@ -15,12 +15,14 @@ export const SHEET_COLUMNS = ["reference", "skeleton", "truth", "generated", "VA
 
 /** Reference | skeletons | truth | generated | VAE reconstruction. */
 export function contactRow(clip: HeldOutClip, videos: Readonly<Record<VideoName, readonly Image[]>>): Image {
+  return pictureRow(clip.reference, [clip.skeletons, clip.frames, videos.generated, videos.vae]);
+}
+
+/** A picture, then frames of each video at the same times. */
+export function pictureRow(first: Image, videos: readonly (readonly Image[])[]): Image {
   const at = (video: readonly Image[]): Image[] =>
     TIMES.map((share) => video[Math.floor(share * video.length)]!);
-  const groups = [
-    [clip.reference],
-    ...[clip.skeletons, clip.frames, videos.generated, videos.vae].map((video) => at(video)),
-  ];
+  const groups = [[first], ...videos.map((video) => at(video))];
   return joinRight(
     groups.map((group) => joinRight(group, 0)),
     GAP,

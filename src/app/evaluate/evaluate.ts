@@ -16,7 +16,7 @@ import type { PoseTrackerOptions } from "../../perception/pose.ts";
 import { planSegments } from "../../pipeline/plan.ts";
 import { WorkDirectory, hashFile } from "../../pipeline/work-directory.ts";
 import type { ClipRecipe } from "../../training/render-training-clip.ts";
-import { FPS, HELD_OUT_SERIES, SERIES } from "../embedded/recipe.ts";
+import { FPS, HELD_OUT_SERIES, TRAINING_SERIES } from "./series.ts";
 import { contactSheet } from "./contact-sheet.ts";
 import { type EvaluatedClip, type EvaluationTools, evaluateClip } from "./evaluate-clip.ts";
 import type { ClipFigures } from "./figures.ts";
@@ -158,7 +158,7 @@ function recipesFor({ defaults }: ModelDescription): Record<"heldOut" | "trainin
   const { segments } = planSegments(segmentFrames + 1, { segmentFrames });
   return {
     heldOut: { ...HELD_OUT_SERIES, width, height, numFrames: segments.at(-1)!.start + segmentFrames },
-    training: { ...SERIES.train, width, height },
+    training: { ...TRAINING_SERIES, width, height },
   };
 }
 

@@ -8,10 +8,10 @@ import { EMBEDDED_MODEL } from "../../pipeline/request.ts";
 import { InterruptedError, listenForInterrupt } from "../cli/interrupt.ts";
 import { formatDuration } from "../cli/quantities.ts";
 import { reportFailure } from "../cli/report-error.ts";
-import { PHASES } from "../embedded/recipe.ts";
 import { type Evaluation, type EvaluationOptions, evaluate } from "./evaluate.ts";
 import type { ClipFigures, VideoName } from "./figures.ts";
 import { jsonReport, markdownReport } from "./report.ts";
+import { NUM_TRAINING_CLIPS } from "./series.ts";
 
 interface Flags extends Pick<EvaluationOptions, "model" | "poseStep" | "poseQuality" | "seed" | "steps"> {
   readonly out: string;
@@ -41,7 +41,7 @@ const program = new Command("evaluate")
     "--training-clips <n>",
     "search the nearest clip among this many",
     positiveInteger,
-    PHASES.base.clips.all,
+    NUM_TRAINING_CLIPS,
   )
   .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism())
   .action(run);

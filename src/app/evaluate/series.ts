@@ -1,0 +1,16 @@
+/** The series of rendered clips that figures are measured on, and the one that models are trained on. */
+import type { ClipRecipe } from "../../training/render-training-clip.ts";
+
+const CLIPS = { world: "easy", width: 96, height: 128, numFrames: 33, headFrames: 0, tailFrames: 0 } as const;
+
+/** Clips of the embedded model's last stages; see `recipes/posegen-mini`. */
+export const TRAINING_SERIES: ClipRecipe = { ...CLIPS, series: "train" };
+
+/** Number of these clips that the embedded model has seen. */
+export const NUM_TRAINING_CLIPS = 640;
+
+/** Never trained on; the README's figures are measured on its first clips. */
+export const HELD_OUT_SERIES: ClipRecipe = { ...CLIPS, series: "held out" };
+
+/** Frame rate of rendered clips. */
+export const FPS = 16;

@@ -1,0 +1,145 @@
+/** Everything that a training of the denoiser needs, from its settings. */
+import { ClipDataset } from "../../training/dataset.ts";
+import type { AbsentConditions, DenoiserSampling } from "../../training/denoiser-batch.ts";
+import {
+  type DenoiserRun,
+  type ParamShapes,
+  denoiserParams,
+  trainableOf,
+} from "../../training/denoiser-run.ts";
+import { loadAverages, newestStep } from "../../training/checkpoint.ts";
+import { muon } from "../../training/muon.ts";
+import { adamW, type Optimizer } from "../../training/optimizer.ts";
+import type { Params } from "../../training/train.ts";
+import { UserError } from "../../tensor/errors.ts";
+import { identifyEncoders } from "../dataset/encoders.ts";
+import type { DenoiserConfig } from "./config.ts";
+import { type ModelSource, emptyPromptTokens, readModelWeights } from "./model-source.ts";
+import { type NetworkSource, openNetwork } from "./network.ts";
+import { startWeights } from "./start-weights.ts";
+import { blackLatents, isModelFolder, openTrainedVae } from "./trained-vae.ts";
+
+export interface DenoiserSetup extends NetworkSource {
+  readonly run: DenoiserRun;
+  readonly initial: Params;
+  readonly optimizer: Optimizer;
+  /** Steps of the training that `from` names, when this one starts from it; null without one. */
+  readonly fromStep: number | null;
+  /** Folder of the VAE. */
+  readonly vae: string;
+}
+
+/** @throws UserError saying what is missing or does not fit */
+export async function setUpDenoiser(config: DenoiserConfig, threads: number): Promise<DenoiserSetup> {
+  const opened = await openNetwork(config, false);
+  const { source, network, width, height } = opened;
+  const index = opened.index!;
+  const vae = vaeFolder(config, source);
+  const { absent, fingerprint } = await openAbsent(vae, source, { width, height }, index.numFrames);
+  const dataset = await ClipDataset.open(config.dataset.folder, { fingerprint });
+  const numClips = config.dataset.clips ?? dataset.numClips;
+  if (numClips > dataset.numClips) {
+    throw new UserError(
+      `dataset.clips is ${numClips}; ${config.dataset.folder} has ${dataset.numClips} clips`,
+    );
+  }
+  const { first, perStep } = config.dataset;
+  const run: DenoiserRun = {
+    ...network,
+    stages: config.stages,
+    microBatches: config.accumulate,
+    sampling: samplingOf(config, index),
+    seed: config.seed,
+    threads,
+    absent,
+    dataset,
+    clipsAt: (step) => (first === null ? numClips : Math.min(numClips, Math.floor(first + step * perStep))),
+  };
+  const shapes = denoiserParams(run);
+  const initial = startWeights(shapes, network.models, await givenWeights(config, source), config.seed);
+  const optimizer = await optimizerOf(config, shapes, trainableOf(run), threads);
+  const fromStep = config.from === null ? null : await newestStep(config.from);
+  return { ...opened, run, initial, optimizer, fromStep, vae };
+}
+
+function vaeFolder(config: DenoiserConfig, { folder }: ModelSource): string {
+  const vae = config.vae ?? folder?.path;
+  if (vae !== undefined) return vae;
+  throw new UserError(
+    `vae is not set, and model "${config.model}" is an architecture without weights; name the folder of the VAE that ` +
+      "made the dataset",
+  );
+}
+
+async function openAbsent(
+  folder: string,
+  source: ModelSource,
+  size: { readonly width: number; readonly height: number },
+  numFrames: number,
+): Promise<{ absent: AbsentConditions; fingerprint: string }> {
+  const opened = await openTrainedVae(folder);
+  try {
+    const black = await blackLatents(opened.vae, size, numFrames);
+    const fingerprint = (await isModelFolder(folder))
+      ? (await identifyEncoders(folder)).fingerprint
+      : opened.fingerprint;
+    return { absent: { ...black, emptyPrompt: await emptyPromptTokens(source) }, fingerprint };
+  } finally {
+    await opened.release();
+  }
+}
+
+function samplingOf(
+  config: DenoiserConfig,
+  index: { readonly headFrames: number; readonly tailFrames: number },
+): DenoiserSampling {
+  const { drop, shift, timesteps, personWeight } = config;
+  const kept = "kept" in config ? config.kept : { headFrames: 0, tailFrames: 0 };
+  const { headFrames, tailFrames } = index;
+  if ((kept.headFrames ?? headFrames) !== headFrames || (kept.tailFrames ?? tailFrames) !== tailFrames) {
+    throw new UserError(
+      `kept.headFrames and kept.tailFrames are ${kept.headFrames} and ${kept.tailFrames}; ` +
+        `the dataset has ${headFrames} and ${tailFrames} frames pasted`,
+    );
+  }
+  return {
+    shift,
+    timestepWeighting: timesteps,
+    dropReference: drop.reference,
+    dropPose: drop.pose,
+    dropHands: drop.hands,
+    dropText: drop.text,
+    personWeight,
+    headFrames,
+    tailFrames,
+  };
+}
+
+async function givenWeights(config: DenoiserConfig, { folder }: ModelSource): Promise<Params | null> {
+  const own = folder ? await readModelWeights(folder) : null;
+  return config.from === null ? own : { ...own, ...(await loadAverages(config.from)) };
+}
+
+const DECAYS = (key: string): boolean => key.endsWith("weight") && !/norm|embedding/.test(key);
+
+/** Weight matrices of blocks, of the denoiser and of both encoders, and low-rank pairs over them. */
+const BLOCK_MATRIX = /\.(?:blocks|transformer)\.\d+\.(?!.*(?:norm|embedding)).*weight$/;
+
+async function optimizerOf(
+  { optimizer: { name, beta1, beta2, epsilon, weightDecay } }: DenoiserConfig,
+  shapes: ParamShapes,
+  isTrainable: (key: string) => boolean,
+  threads: number,
+): Promise<Optimizer> {
+  const rest = adamW({ beta1, beta2, epsilon, weightDecay, decays: DECAYS });
+  if (name === "adamw") return rest;
+  const matrices = [...shapes].filter(
+    ([key, shape]) => shape.length === 2 && BLOCK_MATRIX.test(key) && isTrainable(key),
+  );
+  return muon({
+    matrices: new Map(matrices as [string, readonly [number, number]][]),
+    rest,
+    weightDecay,
+    threads,
+  });
+}

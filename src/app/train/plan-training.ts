@@ -1,0 +1,100 @@
+/** What a training will take, before it begins: `posegen train --dry-run`. */
+import { availableParallelism } from "node:os";
+import { matmulSpeed } from "../../runtime/measure.ts";
+import { type DenoiserNetwork, type StageCost, stageCost } from "../../training/denoiser-run.ts";
+import { type DenoiserConfig, type TrainingConfig, type VaeConfig } from "./config.ts";
+import { VAE_PRESETS } from "./model-source.ts";
+import { openNetwork } from "./network.ts";
+import { openVaeFiles } from "./trained-vae.ts";
+import { vaeStageCost } from "./vae-setup.ts";
+
+export interface StagePlan {
+  readonly name: string;
+  readonly numSteps: number;
+  readonly samplesPerStep: number;
+  /** Of one sample: video and reference tokens; null for the VAE, which has none. */
+  readonly tokens: { readonly video: number; readonly reference: number } | null;
+  readonly flopsPerStep: number;
+  readonly memoryBytes: number;
+  readonly estimatedMs: number;
+}
+
+export interface TrainingPlan {
+  readonly stages: readonly StagePlan[];
+  readonly numTrainable: number;
+  readonly numFrozen: number;
+  /** Speed of matrix products on this machine. */
+  readonly gflops: number;
+}
+
+/** Share of the speed of matrix products that training steps reach; see the figures in docs/training.md. */
+const SPEED_SHARE = 0.7;
+/** Node.js with the engine. */
+const PROGRAM_BYTES = 300e6;
+/** What ONNX Runtime takes for each byte of intermediate results that live at the same time. */
+const WORKING_FACTOR = 2.5;
+/** Per trained parameter: itself, its average, gradient, two moments, and the copy that starts are made from. */
+const TRAINED_COPIES = 6;
+
+/** @throws UserError when model or dataset do not fit the settings */
+export async function planTraining(config: TrainingConfig): Promise<TrainingPlan> {
+  const threads = config.threads ?? availableParallelism();
+  const gflops = await matmulSpeed({ threads, numProducts: 8, numRuns: 3 });
+  const stages = config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config);
+  const [{ cost }] = stages as [Stage];
+  return {
+    stages: stages.map((stage) => planStage(stage, config.accumulate, gflops)),
+    numTrainable: cost.trainableBytes / 4,
+    numFrozen: (cost.weightBytes - cost.trainableBytes) / 4,
+    gflops,
+  };
+}
+
+interface Stage extends Pick<StagePlan, "name" | "numSteps" | "tokens"> {
+  readonly batch: number;
+  /** Of one pass. */
+  readonly cost: StageCost;
+}
+
+function planStage({ batch, cost, ...stage }: Stage, accumulate: number, gflops: number): StagePlan {
+  const flopsPerStep = accumulate * cost.flops;
+  const frozenBytes = cost.weightBytes - cost.trainableBytes;
+  return {
+    ...stage,
+    samplesPerStep: accumulate * batch,
+    flopsPerStep,
+    memoryBytes:
+      PROGRAM_BYTES + frozenBytes + TRAINED_COPIES * cost.trainableBytes + WORKING_FACTOR * cost.workingBytes,
+    estimatedMs: (stage.numSteps * flopsPerStep) / (SPEED_SHARE * gflops * 1e6),
+  };
+}
+
+async function denoiserStages(config: DenoiserConfig): Promise<Stage[]> {
+  const { network } = await openNetwork(config, true);
+  return config.stages.map((stage, i) => {
+    const numFrames = 4 * stage.latentFrames - 3;
+    return {
+      name: `${stage.latentFrames} latent frames (${numFrames} frames)`,
+      numSteps: stage.untilStep - (config.stages[i - 1]?.untilStep ?? 0),
+      batch: stage.batch,
+      tokens: tokensOf(network, stage.latentFrames),
+      cost: stageCost(network, stage),
+    };
+  });
+}
+
+function tokensOf({ models, size }: DenoiserNetwork, latentFrames: number): StagePlan["tokens"] {
+  const [pt, ph, pw] = models.dit.patchSize;
+  const perFrame = (size.height / ph) * (size.width / pw);
+  return { video: (latentFrames / pt) * perFrame, reference: perFrame };
+}
+
+async function vaeStages(config: VaeConfig): Promise<Stage[]> {
+  const { window, from, model, steps } = config;
+  // A VAE that is still to be trained has the size that the settings name.
+  const found = from === null ? null : await openVaeFiles(from).catch(() => null);
+  const architecture = found?.config ?? VAE_PRESETS[model];
+  const name = `windows of ${window.width}x${window.height}, ${window.numFrames} frames`;
+  const cost = vaeStageCost(config, architecture);
+  return [{ name, numSteps: steps, batch: window.batch, tokens: null, cost }];
+}
