@@ -63,8 +63,8 @@ export interface BlockwiseGraphs {
   /** Video tokens, `headTime` and batch -> loss, metrics, adjoints and gradients. */
   readonly head: Graph;
   readonly layout: PartsLayout;
-  /** Keys of all parameters that get gradients. */
-  readonly trainable: readonly string[];
+  /** Shapes of all parameters that get gradients, by key. */
+  readonly trainable: ReadonlyMap<string, readonly number[]>;
 }
 
 /**
@@ -96,7 +96,9 @@ export function blockwiseGraphs(model: BlockwiseModel, settings: BlockwiseSettin
     isTrainable,
   );
   const trainedInBlocks = ranges.flatMap(({ first, length }) =>
-    trainedParams(blocks.get(length)!.forward, isTrainable).map(({ name }) => blockKey(scope, name, first)),
+    trainedParams(blocks.get(length)!.forward, isTrainable).map(
+      ({ name, shape }) => [blockKey(scope, name, first), shape] as const,
+    ),
   );
   const again = () => withLora(embedPart(config, scope, model.inputs), settings);
   return {
@@ -106,11 +108,11 @@ export function blockwiseGraphs(model: BlockwiseModel, settings: BlockwiseSettin
     blocks,
     head,
     layout,
-    trainable: [
-      ...trainedInEmbed.map(({ name }) => name),
+    trainable: new Map([
+      ...trainedInEmbed.map(({ name, shape }) => [name, shape] as const),
       ...trainedInBlocks,
-      ...trainedParams(head, isTrainable).map(({ name }) => name),
-    ],
+      ...trainedParams(head, isTrainable).map(({ name, shape }) => [name, shape] as const),
+    ]),
   };
 }
 

@@ -52,7 +52,7 @@ class BlockwiseStep implements TrainStep {
     private readonly scope: string,
     private readonly engines: BlockwiseEngines,
   ) {
-    this.trainable = graphs.trainable;
+    this.trainable = [...graphs.trainable.keys()];
   }
 
   async run(params: Params, batch: Batch): Promise<StepResult> {
