@@ -1,9 +1,10 @@
 /** The long video: from a reference image and a driving video to the finished file (method section 4). */
+import { chooseAnchor } from "./background.ts";
 import { BackgroundSharing } from "./kv-share.ts";
 import { perceive } from "./perceive.ts";
 import { type Plan, type Segment, type SegmentKind, planSegments } from "./plan.ts";
 import type { GenerateResult, ObservedRunOptions } from "./progress.ts";
-import { type GenerateRequest, anchorOf, checkGenerateRequest } from "./request.ts";
+import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
 import { Run } from "./run.ts";
 import { SegmentMaker } from "./segment-maker.ts";
 import { overlapOptions } from "./settings.ts";
@@ -24,10 +25,10 @@ export async function generate(
     const { sampling, model, meter } = run;
     const { width, height, fps } = sampling;
     const perceived = await perceive(run);
-    const plan = planSegments(perceived.driver.numFrames, {
-      ...overlapOptions(sampling),
-      anchor: anchorOf(run.request),
-    });
+    const { numFrames } = perceived.driver;
+    const overlaps = overlapOptions(sampling);
+    const anchor = await chooseAnchor(run, perceived, planSegments(numFrames, overlaps));
+    const plan = planSegments(numFrames, { ...overlaps, anchor });
     const sharing = chooseSharing(run, plan, perceived.driver.shot, (message) => run.notify(message));
     run.report({ type: "plan", plan, sharing, fps, width, height });
 

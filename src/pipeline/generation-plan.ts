@@ -14,7 +14,7 @@ import { type RunInputs, openInputs } from "./inputs.ts";
 import { numFramesAt } from "./perceive.ts";
 import { type Plan, planSegments } from "./plan.ts";
 import type { RunOptions } from "./progress.ts";
-import { type GenerateRequest, anchorOf, checkGenerateRequest } from "./request.ts";
+import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
 import { overlapOptions } from "./settings.ts";
 import { type SharingPlan, chooseSharing, numbersOf } from "./sharing-plan.ts";
 
@@ -61,7 +61,9 @@ export async function planGeneration(
     const { sampling, model } = inputs;
     const { width, height, fps, numSteps, guidanceScale } = sampling;
     const videoFrames = await countFrames(inputs);
-    const plan = planSegments(videoFrames, { ...overlapOptions(sampling), anchor: anchorOf(checked) });
+    // The stillest segment is not known before the video has been looked at; it makes no difference to the cost.
+    const anchor = checked.anchor === "auto" ? 0 : checked.anchor;
+    const plan = planSegments(videoFrames, { ...overlapOptions(sampling), anchor });
     const sharing = chooseSharing(inputs, plan, UNSEEN_SHOT, () => {});
     const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
     const size = { width, height, numFrames: plan.segmentFrames };

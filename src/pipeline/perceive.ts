@@ -12,6 +12,8 @@ import type { FinishedStep } from "./work-directory.ts";
 
 export interface Perceived {
   readonly driver: Driver;
+  /** The file of the poses as they were found or given. */
+  readonly poses: string;
   /** The step that has found the poses; null when they were given. */
   readonly step: FinishedStep | null;
 }
@@ -21,13 +23,13 @@ export async function perceive(run: Run): Promise<Perceived> {
   const { request, sampling } = run;
   const reference = await lookAtReference(run);
   const step = request.keypoints === undefined ? await findPoses(run) : null;
-  const path = request.keypoints ?? step!.paths[0]!;
+  const poses = request.keypoints ?? step!.paths[0]!;
   const { fps } = sampling;
-  const { driver, alignment } = await openAlignedDriver(path, fps, reference, request.align, sampling);
+  const { driver, alignment } = await openAlignedDriver(poses, fps, reference, request.align, sampling);
   if (step) for (const remark of remarksOn(driver.summary)) run.notify(remark);
   const remark = remarkOnAlignment(alignment, request.align);
   if (remark !== null) run.notify(remark);
-  return { driver, step };
+  return { driver, poses, step };
 }
 
 /** The person of the reference image; null where nobody asks. */

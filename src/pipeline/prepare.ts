@@ -12,6 +12,9 @@ import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import { renderConditions } from "../perception/conditions-video.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
+import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
+import { watchBackground } from "./background.ts";
+import { planSegments } from "./plan.ts";
 import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
@@ -37,6 +40,10 @@ export interface Preparation {
   readonly shot: Shot;
   /** How the motion was fitted to the reference; `off` without one, or where it fits already. */
   readonly align: AlignmentMode;
+  /** How still the background is in each base segment of the model's length; empty without a video. */
+  readonly stillness: readonly Stillness[];
+  /** The segment that `auto` takes for the anchor. */
+  readonly anchor: number;
   /** What a user should know. */
   readonly remarks: readonly string[];
   /** Paths of the files. */
@@ -84,6 +91,12 @@ export async function prepare(
     ...remarksOn(driver.summary),
     ...(fitted === null ? [] : [fitted]),
   ];
+  const background = video === undefined ? null : { video, poses, fps, meter, signal };
+  const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
+  const stillness = background ? judgeSegments(plan, await watchBackground(background)) : [];
+  const anchor = stillness.length > 1 ? stillest(stillness) : null;
+  const onAnchor = anchor && remarkOnAnchor(anchor);
+  if (onAnchor !== null) remarks.push(onAnchor);
   for (const message of remarks) onProgress({ type: "notice", message });
 
   const files = {
@@ -104,7 +117,8 @@ export async function prepare(
   }
   const { numFrames, shot } = driver;
   const found = { ...driver.summary, numFrames, fps, width, height, shot };
-  const preparation: Preparation = { ...found, align: alignment?.mode ?? "off", remarks, files };
+  const chosen = { align: alignment?.mode ?? "off", anchor: anchor?.segment ?? 0 } as const;
+  const preparation: Preparation = { ...found, ...chosen, stillness, remarks, files };
   await writeFileAtomically(files.summary, async (handle) => {
     await handle.writeFile(`${JSON.stringify(preparation, null, 1)}\n`);
   });

@@ -145,7 +145,7 @@ export const generateRequestSchema = z
     kvShare: kvShare.default("auto"),
     /** Which tokens share; `paper` by Eq. 5-6, `official` as the published code comes out. */
     kvMode: z.enum(["paper", "paper-ref-own", "official", "nomask"]).default("paper"),
-    /** Segment whose background the others share: an even number. */
+    /** Segment whose background the others share: an even number. `auto`: the one that is stillest in the driving video. */
     anchor: z
       .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2, ANCHORS)], { error: ANCHORS })
       .default("auto"),
@@ -177,11 +177,6 @@ export type PrepareRequest = z.input<typeof prepareRequestSchema>;
 /** A checked request, defaults of the schema filled in. */
 export type CheckedGenerateRequest = z.output<typeof generateRequestSchema>;
 export type CheckedPrepareRequest = z.output<typeof prepareRequestSchema>;
-
-/** The anchor's index; `auto` takes the first segment. */
-export function anchorOf({ anchor }: CheckedGenerateRequest): number {
-  return anchor === "auto" ? 0 : anchor;
-}
 
 /** @throws UserError naming every option at fault */
 export function checkGenerateRequest(request: unknown): CheckedGenerateRequest {

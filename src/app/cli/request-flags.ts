@@ -113,7 +113,7 @@ export function addSamplingFlags(command: Command): Command {
     )
     .option(
       "--anchor <segment>",
-      "segment whose background the others share: an even number, or auto (default: auto)",
+      "segment whose background the others share: an even number, or auto, the stillest one (default: auto)",
       parseNumberOrAuto,
     );
 }

@@ -50,13 +50,18 @@ async function report(preparation: Preparation): Promise<string> {
     import("../quantities.ts"),
     import("../text-table.ts"),
   ]);
-  const { numFrames, fps, width, height, shot, align, files } = preparation;
+  const { numFrames, fps, width, height, shot, stillness, anchor, align, files } = preparation;
   const found = [
     ["frames", `${numFrames} at ${formatNumber(fps)} fps, drawn at ${width}x${height}`],
     ["body", `found in ${preparation.numWithBody}`],
     ["left hand", `found in ${preparation.numWithLeftHand}`],
     ["right hand", `found in ${preparation.numWithRightHand}`],
     ["shot", shot],
+    ...stillness.map(({ segment, cameraMotion, backgroundChange, isStill }) => [
+      `segment ${segment}`,
+      `camera moves by ${formatNumber(100 * cameraMotion)} % of the picture, background changes by ` +
+        `${formatNumber(100 * backgroundChange)} %${isStill ? ", still" : ""}${segment === anchor ? ", the anchor" : ""}`,
+    ]),
     ...(files.alignment === null ? [] : [["alignment", align]]),
   ];
   const written = Object.values(files).flatMap((path) => (path === null ? [] : [[path]]));

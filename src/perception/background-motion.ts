@@ -1,0 +1,195 @@
+import { strokeLine } from "../media/draw.ts";
+import { createImage, type Image } from "../media/pixels.ts";
+import { type PoseKeypoints, transformPose } from "../media/pose-keypoints.ts";
+import { BODY_LINKS } from "../media/skeleton.ts";
+import type { PersonFrame } from "./person-frame.ts";
+import { ImagePyramid } from "./region.ts";
+
+/** How the surroundings of the person changed from the frame before; zeros for the first frame. */
+export interface BackgroundMotion {
+  /** Shift of the background to the right and down, as shares of the picture's longer side. */
+  readonly x: number;
+  readonly y: number;
+  /** Growth around the middle of the picture, 0 when nothing is nearer or farther; 0.01 = 1 % larger. */
+  readonly zoom: number;
+  /** Mean difference of the background's brightness, 0..1. */
+  readonly change: number;
+}
+
+export const NO_MOTION: BackgroundMotion = { x: 0, y: 0, zoom: 0, change: 0 };
+
+/** Pictures are compared with their longer side between this and half of it, in pixels. */
+const LONGEST = 160;
+
+/** Shrunken twice again for large motions, which the finer levels then refine. */
+const NUM_LEVELS = 3;
+
+/** Below this share of visible background nothing is measured. */
+const LEAST_BACKGROUND = 0.03;
+
+/**
+ * Measures frame by frame how the background moves. The person is left out, as wide as a body is around its skeleton.
+ * @param personAt who is in frame `index`, in pixels of a picture of the frame's own `size`
+ */
+export async function* measureBackground(
+  frames: AsyncIterable<{ readonly image: Image }>,
+  personAt: (index: number) => Promise<PersonFrame>,
+): AsyncGenerator<BackgroundMotion, void, undefined> {
+  let previous: View | null = null;
+  let index = 0;
+  for await (const { image } of frames) {
+    const current = viewOf(image, await personAt(index++));
+    yield previous ? motionBetween(previous, current) : NO_MOTION;
+    previous = current;
+  }
+}
+
+/** A picture's brightness and where its background is, from fine to coarse. */
+interface View {
+  readonly levels: readonly Level[];
+}
+
+interface Level {
+  readonly width: number;
+  readonly height: number;
+  /** 0..1. */
+  readonly luma: Float32Array;
+  /** 1 where the background shows. */
+  readonly background: Uint8Array;
+}
+
+function viewOf(image: Image, person: PersonFrame): View {
+  const pyramid = new ImagePyramid(image);
+  let finest = 0;
+  while (Math.max(image.width, image.height) >> finest > LONGEST) finest++;
+  const levels = Array.from({ length: NUM_LEVELS }, (_, i) => levelOf(pyramid.level(finest + i), person));
+  return { levels };
+}
+
+function levelOf({ width, height, data }: Image, { pose, size }: PersonFrame): Level {
+  const luma = Float32Array.from(
+    { length: width * height },
+    (_, i) => (0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!) / 255,
+  );
+  const scale = { scaleX: width / size.width, scaleY: height / size.height };
+  const covered = coverBody(transformPose(pose, { left: 0, top: 0, ...scale }), width, height);
+  return { width, height, luma, background: covered.map((value) => (value > 0 ? 0 : 1)) };
+}
+
+/** Limbs with their clothes reach this share of the trunk to either side of the skeleton. */
+const BODY_RADIUS = 0.32;
+
+/** 255 where a body with its clothes and hair may be, [height, width]. */
+function coverBody({ body }: PoseKeypoints, width: number, height: number): Uint8Array {
+  const picture = createImage(width, height);
+  const links = BODY_LINKS.flatMap(([a, b]) => {
+    const [from, to] = [body[a]!, body[b]!];
+    const isSeen = from.score > 0.3 && to.score > 0.3 && Number.isFinite(from.x + from.y + to.x + to.y);
+    return isSeen ? [{ from, to }] : [];
+  });
+  const longest = Math.max(0, ...links.map(({ from, to }) => Math.hypot(from.x - to.x, from.y - to.y)));
+  const radius = Math.min(BODY_RADIUS * longest, 0.25 * Math.max(width, height)) + 1;
+  for (const { from, to } of links) strokeLine(picture, from, to, radius, [255, 255, 255]);
+  return Uint8Array.from({ length: width * height }, (_, i) => picture.data[3 * i]!);
+}
+
+/** From the coarsest level to the finest: what one finds is where the next one begins. */
+function motionBetween(before: View, after: View): BackgroundMotion {
+  let motion = { x: 0, y: 0, zoom: 0 };
+  for (let i = NUM_LEVELS - 1; i >= 0; i--) motion = refine(before.levels[i]!, after.levels[i]!, motion);
+  return { ...motion, change: meanDifference(before.levels[0]!, after.levels[0]!) };
+}
+
+type Shift = Pick<BackgroundMotion, "x" | "y" | "zoom">;
+
+const NUM_ROUNDS = 4;
+
+/**
+ * Gauss-Newton on the squared difference of the two backgrounds (Lucas and Kanade 1981) with shift and zoom as unknowns.
+ * A little damping keeps plain walls, which tell nothing, at rest.
+ */
+function refine(before: Level, after: Level, start: Shift): Shift {
+  const { width, height } = before;
+  const long = Math.max(width, height);
+  let { x, y, zoom } = start;
+  for (let round = 0; round < NUM_ROUNDS; round++) {
+    // Normal equations, symmetric: [xx xy xz; xy yy yz; xz yz zz] step = right.
+    let [xx, xy, xz, yy, yz, zz, rx, ry, rz, count] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (let row = 1; row < height - 1; row++) {
+      for (let column = 1; column < width - 1; column++) {
+        const i = row * width + column;
+        if (before.background[i] === 0) continue;
+        const [u, v] = [(column + 0.5 - width / 2) / long, (row + 0.5 - height / 2) / long];
+        const [atX, atY] = [column + (x + zoom * u) * long, row + (y + zoom * v) * long];
+        const [left, top] = [Math.floor(atX), Math.floor(atY)];
+        if (left < 0 || top < 0 || left + 1 >= width || top + 1 >= height) continue;
+        const j = top * width + left;
+        if (after.background[j] === 0 || after.background[j + width + 1] === 0) continue;
+        const gx = ((before.luma[i + 1]! - before.luma[i - 1]!) / 2) * long;
+        const gy = ((before.luma[i + width]! - before.luma[i - width]!) / 2) * long;
+        const gz = gx * u + gy * v;
+        const difference = before.luma[i]! - sampleAt(after, j, atX - left, atY - top);
+        xx += gx * gx;
+        xy += gx * gy;
+        xz += gx * gz;
+        yy += gy * gy;
+        yz += gy * gz;
+        zz += gz * gz;
+        rx += gx * difference;
+        ry += gy * difference;
+        rz += gz * difference;
+        count++;
+      }
+    }
+    if (count < LEAST_BACKGROUND * width * height) return start;
+    const damping = count * DAMPING;
+    const [dx, dy, dz] = solve(xx + damping, xy, xz, yy + damping, yz, zz + damping, rx, ry, rz);
+    const limited = (value: number): number => Math.min(MAX_STEP, Math.max(-MAX_STEP, value));
+    [x, y, zoom] = [x + limited(dx), y + limited(dy), zoom + limited(dz)];
+  }
+  return { x, y, zoom };
+}
+
+/** Against mean squared gradients per longer side: those of a picture with edges are 1 and more. */
+const DAMPING = 0.05;
+
+/** Linear models hold for small steps only. */
+const MAX_STEP = 0.05;
+
+function sampleAt({ luma, width }: Level, j: number, fx: number, fy: number): number {
+  const upper = luma[j]! + (luma[j + 1]! - luma[j]!) * fx;
+  const lower = luma[j + width]! + (luma[j + width + 1]! - luma[j + width]!) * fx;
+  return upper + (lower - upper) * fy;
+}
+
+/** Cramer's rule for a symmetric matrix made regular by damping. */
+function solve(
+  a: number,
+  b: number,
+  c: number,
+  d: number,
+  e: number,
+  f: number,
+  r: number,
+  s: number,
+  t: number,
+): [number, number, number] {
+  const [m0, m1, m2] = [d * f - e * e, c * e - b * f, b * e - c * d];
+  const determinant = a * m0 + b * m1 + c * m2;
+  return [
+    (r * m0 + s * m1 + t * m2) / determinant,
+    (r * m1 + s * (a * f - c * c) + t * (b * c - a * e)) / determinant,
+    (r * m2 + s * (b * c - a * e) + t * (a * d - b * b)) / determinant,
+  ];
+}
+
+/** Where both show the background; 0 where that is nowhere. */
+function meanDifference(before: Level, after: Level): number {
+  let [sum, count] = [0, 0];
+  before.luma.forEach((value, i) => {
+    if (before.background[i] === 0 || after.background[i] === 0) return;
+    sum += Math.abs(value - after.luma[i]!);
+    count++;
+  });
+  return count >= LEAST_BACKGROUND * before.luma.length ? sum / count : 0;
+}

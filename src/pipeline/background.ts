@@ -1,0 +1,62 @@
+/** How the driving video's background moves: a step of the run, for the choice of the anchor. */
+import { readFile, writeFile } from "node:fs/promises";
+import { z } from "zod";
+import { decodeVideo } from "../media/video.ts";
+import { type BackgroundMotion, measureBackground } from "../perception/background-motion.ts";
+import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
+import { Driver } from "./driver.ts";
+import type { Perceived } from "./perceive.ts";
+import type { Plan } from "./plan.ts";
+import type { ProgressMeter } from "./progress-meter.ts";
+import type { Run } from "./run.ts";
+
+const motionsSchema = z.array(
+  z.object({ x: z.number(), y: z.number(), zoom: z.number(), change: z.number() }),
+);
+
+/** A driving video and the file of its poses, which tell where the person hides the background. */
+export interface BackgroundSource {
+  readonly video: string;
+  readonly poses: string;
+  readonly fps: number;
+  readonly meter: ProgressMeter;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The background's motion at each frame of the driver. */
+export async function watchBackground(source: BackgroundSource): Promise<BackgroundMotion[]> {
+  const { video, poses, fps, meter, signal } = source;
+  const driver = await Driver.open(poses, fps);
+  const of = driver.numFrames;
+  meter.begin("perceive", of);
+  const motions: BackgroundMotion[] = [];
+  const frames = decodeVideo(video, { fps, ...(signal && { signal }) });
+  for await (const motion of measureBackground(frames, (index) => driver.frame(Math.min(index, of - 1)))) {
+    motions.push(motion);
+    meter.advance({ activity: "perceive", segment: null, step: Math.min(motions.length, of), of, work: 1 });
+    if (motions.length === of) break;
+  }
+  return motions;
+}
+
+/**
+ * The anchor of a run: that of its request, or the stillest base segment of the driving video; the first where there is
+ * no choice, or no video to judge by.
+ */
+export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): Promise<number> {
+  const { request, sampling, work, meter, signal } = run;
+  if (request.anchor !== "auto") return request.anchor;
+  if (request.video === undefined || plan.segments.length < 2 || request.kvShare === "off") return 0;
+  const source = { video: request.video, poses: perceived.poses, fps: sampling.fps, meter, signal };
+  const step = await work.step({
+    id: "background",
+    needs: [perceived.step?.key ?? "given"],
+    files: ["background.motions"],
+    run: async ([path]) => writeFile(path!, JSON.stringify(await watchBackground(source))),
+  });
+  const motions = motionsSchema.parse(JSON.parse(await readFile(step.paths[0]!, "utf8")));
+  const chosen: Stillness = stillest(judgeSegments(plan, motions));
+  const remark = remarkOnAnchor(chosen);
+  if (remark !== null) run.notify(remark);
+  return chosen.segment;
+}
