@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
-import { Graph, gradients, mean, mul, serialize, sub } from "../../graph/index.ts";
+import { type Graph, mean, mul, serialize, sub } from "../../graph/index.ts";
 import { sampleTensor } from "../../graph/testing.ts";
 import { graphToText } from "../../graph/text.ts";
 import { Engine } from "../../runtime/engine.ts";
 import { type Tensor } from "../../tensor/tensor.ts";
+import { LORA_TARGETS, addLora } from "../layers/lora.ts";
+import { largestError, slopes } from "../testing.ts";
 import { type WanDiTShape, buildWanDiT, declareInputs } from "./build.ts";
 import { WAN_DIT_PRESETS, type WanDiTConfig } from "./config.ts";
 import { wanDiT } from "./model.ts";
@@ -34,44 +36,23 @@ test("the graph of the tiny preset stays as it is", async () => {
   await expect(graphToText(graph)).toMatchFileSnapshot("tiny-graph.txt");
 });
 
-test("gradients of every parameter agree with central differences in double precision", async () => {
+test("gradients of all parameters, LoRA among them, agree with differences in double precision", async () => {
   // Erf has no double-precision kernel; only the image projection needs it.
   const config: WanDiTConfig = { ...tiny, imageDim: null };
-  const graph = new Graph("float64");
-  const inputs = declareInputs(graph, config, { ...shape, batch: 2, timesteps: "per-frame" });
-  const { velocity } = wanDiT(graph.scope(), config, inputs);
-  const error = sub(velocity, graph.input("target", velocity.shape));
-  const loss = mean(mul(error, error));
-  const params = [...graph.params.values()];
-  graph.output("loss", loss);
-  const feeds = sampleFeeds(graph);
-  feeds["timestep"] = sampleTensor(inputs.timestep.shape, 1, { low: 0, high: 1000 }) as Tensor;
-  // Fused operators of the later optimisation levels have no double-precision kernels.
-  const options = { optimization: "basic" } as const;
-  const forward = await Engine.create(serialize(graph), options);
-  gradients(loss, params).forEach((gradient, i) => graph.output(`gradient:${params[i]!.name}`, gradient));
-  const backward = await Engine.create(serialize(graph), options);
-  const results = await backward.run(feeds);
-
-  // One random direction per parameter: the slope of the loss along it against the gradient's.
-  const h = 1e-5;
-  for (const [i, { name, shape: size }] of params.entries()) {
-    const direction = sampleTensor(size, 1000 + i).data;
-    const lossAt = async (distance: number): Promise<number> => {
-      const moved = (feeds[name]!.data as Float64Array).map((x, j) => x + distance * direction[j]!);
-      const { loss: value } = await forward.run({
-        ...feeds,
-        [name]: { ...feeds[name]!, data: moved } as Tensor,
-      });
-      return (value!.data as Float64Array)[0]!;
-    };
-    const slope = ((await lossAt(h)) - (await lossAt(-h))) / (2 * h);
-    const gradient = results[`gradient:${name}`]!.data as Float64Array;
-    const expected = gradient.reduce((sum, g, j) => sum + g * direction[j]!, 0);
-    expect(Math.abs(slope - expected), name).toBeLessThan(1e-7 * Math.max(1, Math.abs(expected)));
-  }
-  await forward.release();
-  await backward.release();
+  const timestep = sampleTensor([2, 2], 1, { low: 0, high: 1000 }) as Tensor;
+  const found = await slopes({
+    dtype: "float64",
+    feeds: { timestep },
+    loss: (graph) => {
+      const inputs = declareInputs(graph, config, { ...shape, batch: 2, timesteps: "per-frame" });
+      const { velocity } = wanDiT(graph.scope(), config, inputs);
+      const error = sub(velocity, graph.input("target", velocity.shape));
+      addLora(graph, { rank: 2, scale: 0.5, targets: LORA_TARGETS });
+      return mean(mul(error, error));
+    },
+  });
+  expect(found.filter(({ param }) => param.includes("lora_"))).toHaveLength(2 * 10 * tiny.numLayers);
+  expect(largestError(found, 0).error).toBeLessThan(1e-7);
 });
 
 test("a batch gives what its samples give alone", async () => {

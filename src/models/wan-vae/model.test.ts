@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { mean, mul, serialize, verify } from "../../graph/index.ts";
+import { cast, mean, mul, serialize, verify } from "../../graph/index.ts";
 import { sampleTensor } from "../../graph/testing.ts";
 import { Engine } from "../../runtime/engine.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { type Tensor, sizeOf } from "../../tensor/tensor.ts";
-import { slopes } from "../testing.ts";
+import { largestError, slopes } from "../testing.ts";
 import { MINI_WAN_VAE, TINY_WAN_VAE, WAN_VAE, numLatentFrames } from "./config.ts";
 import { FeatureCache } from "./feature-cache.ts";
 import { type VaeChunk, buildVaeDecoder, buildVaeEncoder, decodeFeatures, encodeMoments } from "./model.ts";
@@ -133,15 +133,13 @@ test("the gradient of the autoencoder predicts its slopes", async () => {
       const video = graph.input("video", [1, 3, 5, 16, 16]);
       const { mu, logVariance } = encodeMoments(TINY_WAN_VAE, new FeatureCache(graph, "start"), video);
       const decoded = decodeFeatures(TINY_WAN_VAE, new FeatureCache(graph, "start"), mul(mu, logVariance));
-      return mean(mul(decoded, decoded));
+      // Convolution has no double-precision kernel; the sum of the loss at least rounds nothing away.
+      const wide = cast(decoded, "float64");
+      return mean(mul(wide, wide));
     },
   });
   expect(found.length).toBeGreaterThan(100);
-  // One batch of figures has one scale of rounding errors.
-  const scale = Math.max(...found.map(({ measured }) => Math.abs(measured)));
-  for (const { param, measured, predicted } of found) {
-    expect(Math.abs(measured - predicted), param).toBeLessThan(0.02 * Math.abs(predicted) + 1e-3 * scale);
-  }
+  expect(largestError(found, 1e-4).error).toBeLessThan(0.01);
 });
 
 describe("configuration", () => {
