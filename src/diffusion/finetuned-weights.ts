@@ -1,7 +1,7 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
 import { type buildWanDiT } from "../models/wan-dit/build.ts";
 import { addLora } from "../models/layers/lora.ts";
-import { type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
+import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
@@ -70,7 +70,7 @@ export class FinetunedWeights {
     const byKey = new Map([...specs].map((spec) => [spec.name, spec]));
     const files = new Set(PHASE_NAMES.flatMap((phase) => loras[phase].map(({ file }) => file)));
     for (const file of files) checkFits(file, byKey);
-    const read = new Map<LoraFile, Awaited<ReturnType<LoraFile["readFloat32"]>>>();
+    const read = new Map<LoraFile, LoraWeights>();
     for (const file of files) read.set(file, await file.readFloat32());
     const stackOf = (phase: PhaseName): WeightedLora[] =>
       loras[phase].map(({ file, weight }) => ({ lora: read.get(file)!, weight }));

@@ -11,6 +11,9 @@ export async function describeModelFolder(path: string): Promise<string> {
   for (const part of Object.keys(MODEL_FILES) as ModelPart[]) {
     parts.push([MODEL_FILES[part], summary(await folder.open(part))]);
   }
+  for (const { file, weight } of folder.description.loras ?? []) {
+    parts.push([printable(file), `LoRA over both phases, weight ${weight}`]);
+  }
   const latentStride = 2 ** (vae.encoder.dimMult.length - 1);
   const rows = [
     [
