@@ -56,22 +56,10 @@ export const checkpoint = (everySteps: number) =>
     OURS,
   );
 
-/** The learning rate; a peak of null has no default. */
-export const learningRate = (peak: number | null, warmup: number, floor: number, source: string) =>
-  key(
-    z.strictObject({
-      peak: key(
-        peak === null ? above0 : above0.default(peak),
-        "largest learning rate, reached at the end of the warm-up",
-        OURS,
-      ),
-      warmup: key(share.default(warmup), "share of all steps in which the rate grows linearly", source),
-      floor: key(
-        share.default(floor),
-        "share of the peak at the last step; half a cosine leads there",
-        source,
-      ),
-    }),
-    "how the learning rate goes over the steps",
-    source,
-  );
+/** The keys of a learning rate. @param peak with a default or without */
+export const learningRate = <P extends z.ZodType>(peak: P, warmup: number, floor: number, source: string) =>
+  z.strictObject({
+    peak: key(peak, "largest learning rate, reached at the end of the warm-up", OURS),
+    warmup: key(share.default(warmup), "share of all steps in which the rate grows linearly", source),
+    floor: key(share.default(floor), "share of the peak at the last step; half a cosine leads there", source),
+  });

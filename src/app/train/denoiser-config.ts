@@ -114,7 +114,11 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
     "how gradients become steps",
     OURS,
   ),
-  learningRate: learningRate(null, defaults.warmup, defaults.floor, defaults.scheduleSource),
+  learningRate: key(
+    learningRate(above0, defaults.warmup, defaults.floor, defaults.scheduleSource),
+    "how the learning rate goes over the steps",
+    defaults.scheduleSource,
+  ),
   drop: key(
     z
       .strictObject({

@@ -49,7 +49,7 @@ export class Monitor {
   async start(step: number): Promise<void> {
     await writeRunConfig(this.config);
     this.events = await EventFile.open(this.config.out, step);
-    this.peakFlops = 1e9 * (await matmulSpeed({ threads: this.threads, numProducts: 8, numRuns: 3 }));
+    this.peakFlops = 1e9 * (await matmulSpeed({ threads: this.threads, numProducts: 2, numRuns: 3 }));
     const numSteps = numStepsOf(this.config);
     this.listener.say(
       step === 0 ? `training ${numSteps} steps` : `going on after step ${step} of ${numSteps}`,

@@ -39,7 +39,7 @@ const TRAINED_COPIES = 6;
 /** @throws UserError when model or dataset do not fit the settings */
 export async function planTraining(config: TrainingConfig): Promise<TrainingPlan> {
   const threads = config.threads ?? availableParallelism();
-  const gflops = await matmulSpeed({ threads, numProducts: 8, numRuns: 3 });
+  const gflops = await matmulSpeed({ threads, numProducts: 2, numRuns: 3 });
   const stages = config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config);
   const [{ cost }] = stages as [Stage];
   return {

@@ -1,5 +1,16 @@
 import { z } from "zod";
-import { checkpoint, common, count, freeKey, key, learningRate, OURS, path, pixels } from "./config-keys.ts";
+import {
+  above0,
+  checkpoint,
+  common,
+  count,
+  freeKey,
+  key,
+  learningRate,
+  OURS,
+  path,
+  pixels,
+} from "./config-keys.ts";
 
 /** Settings of `kind: vae`. */
 export const vaeConfig = z.strictObject({
@@ -48,7 +59,11 @@ export const vaeConfig = z.strictObject({
     "clips of rendered people, made by the training itself",
     OURS,
   ),
-  learningRate: learningRate(2e-3, 0.02, 0.05, OURS),
+  learningRate: key(
+    learningRate(above0.default(2e-3), 0.02, 0.05, OURS).prefault({}),
+    "how the learning rate goes over the steps; layers of many inputs have a share of it",
+    OURS,
+  ),
   checkpoint: checkpoint(100),
   samples: freeKey(
     z
