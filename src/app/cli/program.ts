@@ -10,6 +10,7 @@ import { inspectCommand } from "./commands/inspect.ts";
 import { loraCommand } from "./commands/lora.ts";
 import { parityCommand } from "./commands/parity.ts";
 import { prepareCommand } from "./commands/prepare.ts";
+import { trainCommand } from "./commands/train.ts";
 import { examples } from "./help.ts";
 
 export function createProgram(): Command {
@@ -35,6 +36,7 @@ export function createProgram(): Command {
     demoCommand(),
 
     avatarCommand(),
+    trainCommand(),
     loraCommand(),
     parityCommand(),
   ]) {
