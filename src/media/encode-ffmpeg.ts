@@ -113,11 +113,12 @@ async function addAudio(
 ): Promise<void> {
   const skipS = startS + videoStartS - fileStartS;
   const seek = skipS > 0 ? ["-ss", String(skipS)] : [];
-  // Seeking goes to a key frame of the pictures there; the sound before the wanted time is dropped.
-  const output =
-    `-map 0:v:0 -map 1:a:0 -c copy ${startS > 0 ? "-copypriorss:a 0 " : ""}-t ${durationS} ${MP4_OUTPUT}`.split(
-      " ",
-    );
+  // Seeking goes to a key frame of the pictures there. The sound from then on is copied, since codecs overlap, and
+  // what comes before the wanted time is left out by the file's edit list.
+  const prior = startS > 0 ? "-copypriorss:a 1 " : "";
+  // The last packet ends with the last frame.
+  const end = `-bsf:a setts=duration=min(DURATION\\,round(${durationS}/TB)-PTS)`;
+  const output = `-map 0:v:0 -map 1:a:0 -c copy ${prior}-t ${durationS} ${end} ${MP4_OUTPUT}`.split(" ");
   const inputs = [...inputOptions(silent), ...seek, ...inputOptions(path)];
   const ffmpeg = startFfmpeg("ffmpeg", [
     "-nostdin",

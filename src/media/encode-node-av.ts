@@ -86,7 +86,7 @@ export async function openNodeAvEncoder(path: string, options: EncodeOptions): P
         invariant(isOpen, "the encoder is open");
         if (numFrames === 0) throw noFramesWritten(path);
         await encoder.encode(undefined, writePacket);
-        await audio?.copyUntil(numFrames * encoder.context.timeBase.toDouble());
+        await audio?.finish(numFrames * encoder.context.timeBase.toDouble());
         check(await format.writeTrailer(), "finishing the file");
         check(format.pb?.error ?? 0, "finishing the file");
         await release();

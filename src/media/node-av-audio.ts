@@ -9,8 +9,10 @@ import { MP4_AUDIO_CODECS, type AudioOutcome, type EncodeOptions } from "./video
 export interface AudioCopy {
   /** Adds the stream to the file being written; before its header. */
   addTo(output: FormatContext): void;
-  /** Writes the packets that begin before `untilS` seconds of the new file. */
+  /** Writes the packets that end before `untilS` seconds of the new file. */
   copyUntil(untilS: number): Promise<void>;
+  /** Writes the rest up to the sample at `endS` seconds, where the new file ends. */
+  finish(endS: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -53,12 +55,30 @@ function audioCopy({ format, stream: video }: Source, audio: Stream, startS: num
       if (isOver) return;
       check(status, "reading the audio");
       if (packet.streamIndex !== audio.index || packet.pts === AV_NOPTS_VALUE) continue;
-      // From the very start everything is kept: decoders need the silent samples before time zero.
-      const endS = Number(packet.pts + packet.duration) * timeBase;
-      if (startS > 0 && endS <= originS) continue;
+      // From the very start everything is kept: decoders need the silent samples before time zero. Elsewhere one packet
+      // more than is heard: codecs overlap, so the first packet that is decoded lacks half of its sound.
+      const nextEndS = Number(packet.pts + 2n * packet.duration) * timeBase;
+      if (startS > 0 && nextEndS <= originS) continue;
       isHolding = true;
       return;
     }
+  }
+
+  /** Whether there is a packet to write. */
+  async function hold(): Promise<boolean> {
+    if (!isHolding && !isOver) await advance();
+    return isHolding;
+  }
+
+  async function write(): Promise<void> {
+    invariant(output, "the sound has a place in the new file");
+    packet.pts -= origin;
+    packet.dts -= origin;
+    packet.streamIndex = output.stream.index;
+    packet.pos = -1n;
+    packet.rescaleTs(audio.timeBase, output.stream.timeBase);
+    check(await output.format.writeFrame(packet), "writing the audio");
+    isHolding = false;
   }
 
   return {
@@ -71,17 +91,15 @@ function audioCopy({ format, stream: video }: Source, audio: Stream, startS: num
       output = { format: target, stream };
     },
     async copyUntil(untilS) {
-      invariant(output, "the sound has a place in the new file");
-      while (!isOver) {
-        if (!isHolding) await advance();
-        if (!isHolding || Number(packet.pts - origin) * timeBase >= untilS) return;
-        packet.pts -= origin;
-        packet.dts -= origin;
-        packet.streamIndex = output.stream.index;
-        packet.pos = -1n;
-        packet.rescaleTs(audio.timeBase, output.stream.timeBase);
-        check(await output.format.writeFrame(packet), "writing the audio");
-        isHolding = false;
+      const until = BigInt(Math.floor(untilS / timeBase));
+      while ((await hold()) && packet.pts + packet.duration - origin <= until) await write();
+    },
+    async finish(endS) {
+      const end = BigInt(Math.round(endS / timeBase));
+      while ((await hold()) && packet.pts - origin < end) {
+        const left = end - (packet.pts - origin);
+        if (packet.duration > left) packet.duration = left;
+        await write();
       }
     },
     async close() {

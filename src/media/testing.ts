@@ -240,6 +240,51 @@ export function audioPackets(path: string): { timeS: number; data: string }[] {
   return packets;
 }
 
+/** The first channel of a file's sound as players hear it, and when it begins. */
+export async function audibleSamples(
+  path: string,
+): Promise<{ startS: number; rate: number; samples: number[] }> {
+  const format = new FormatContext();
+  format.allocContext();
+  check(format.openInputSync(path), `opening ${path}`);
+  check(format.findStreamInfoSync(), `opening ${path}`);
+  const stream = format.streams[format.findBestStream(AVMEDIA_TYPE_AUDIO)]!;
+  const decoder = new CodecContext();
+  decoder.allocContext3(Codec.findDecoder(stream.codecpar.codecId)!);
+  check(stream.codecpar.toContext(decoder), `opening ${path}`);
+  decoder.pktTimebase = stream.timeBase;
+  check(await decoder.open2(null), `opening ${path}`);
+  const samples: number[] = [];
+  let startS = Number.NaN;
+  const drain = (): void => {
+    for (;;) {
+      const frame = new Frame();
+      frame.alloc();
+      if (decoder.receiveFrameSync(frame) !== 0) return frame.free();
+      if (samples.length === 0) startS = Number(frame.pts) * stream.timeBase.toDouble();
+      const plane = frame.data![0]!;
+      for (let i = 0; i < frame.nbSamples; i++) samples.push(plane.readFloatLE(4 * i));
+      frame.free();
+    }
+  };
+  const packet = new Packet();
+  packet.alloc();
+  while (format.readFrameSync(packet) === 0) {
+    if (packet.streamIndex === stream.index) {
+      check(decoder.sendPacketSync(packet), "decoding the sound");
+      drain();
+    }
+    packet.unref();
+  }
+  decoder.sendPacketSync(null);
+  drain();
+  packet.free();
+  const rate = stream.codecpar.sampleRate;
+  decoder.freeContext();
+  format.closeInputSync();
+  return { startS, rate, samples };
+}
+
 /** The implementations to hold to the suites: the bindings always, and ffmpeg where PATH has it. */
 export async function presentBackends(): Promise<VideoBackend[]> {
   return [nodeAvBackend, ...((await hasFfmpeg()) ? [ffmpegBackend] : [])];

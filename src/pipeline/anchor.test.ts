@@ -96,7 +96,8 @@ async function film(name: keyof typeof CAMERAS): Promise<void> {
 
 async function judge(name: string) {
   const meter = new ProgressMeter(() => {});
-  const source = { video: videoOf(name), poses: posesOf(name), fps: FPS, meter, signal: undefined };
+  const stretch = { startS: 0, endS: Infinity, durationS: NUM_FRAMES / FPS };
+  const source = { video: videoOf(name), poses: posesOf(name), stretch, fps: FPS, meter, signal: undefined };
   return judgeSegments(plan, await watchBackground(source));
 }
 

@@ -9,6 +9,7 @@ import type { Perceived } from "./perceive.ts";
 import type { Plan } from "./plan.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
 import type { Run } from "./run.ts";
+import type { Stretch } from "./timing.ts";
 
 const motionsSchema = z.array(
   z.object({ x: z.number(), y: z.number(), zoom: z.number(), change: z.number() }),
@@ -18,6 +19,8 @@ const motionsSchema = z.array(
 export interface BackgroundSource {
   readonly video: string;
   readonly poses: string;
+  /** The part of the video that the poses are of. */
+  readonly stretch: Stretch;
   readonly fps: number;
   readonly meter: ProgressMeter;
   readonly signal: AbortSignal | undefined;
@@ -25,12 +28,13 @@ export interface BackgroundSource {
 
 /** The background's motion at each frame of the driver. */
 export async function watchBackground(source: BackgroundSource): Promise<BackgroundMotion[]> {
-  const { video, poses, fps, meter, signal } = source;
+  const { video, poses, stretch, fps, meter, signal } = source;
   const driver = await Driver.open(poses, fps);
   const of = driver.numFrames;
   meter.begin("perceive", of);
   const motions: BackgroundMotion[] = [];
-  const frames = decodeVideo(video, { fps, ...(signal && { signal }) });
+  const { startS, endS } = stretch;
+  const frames = decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) });
   for await (const motion of measureBackground(frames, (index) => driver.frame(Math.min(index, of - 1)))) {
     motions.push(motion);
     meter.advance({ activity: "perceive", segment: null, step: Math.min(motions.length, of), of, work: 1 });
@@ -44,10 +48,11 @@ export async function watchBackground(source: BackgroundSource): Promise<Backgro
  * no choice, or no video to judge by.
  */
 export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): Promise<number> {
-  const { request, sampling, work, meter, signal } = run;
+  const { request, sampling, stretch, work, meter, signal } = run;
   if (request.anchor !== "auto") return request.anchor;
   if (request.video === undefined || plan.segments.length < 2 || request.kvShare === "off") return 0;
-  const source = { video: request.video, poses: perceived.poses, fps: sampling.fps, meter, signal };
+  const files = { video: request.video, poses: perceived.poses, stretch: stretch! };
+  const source = { ...files, fps: sampling.fps, meter, signal };
   const step = await work.step({
     id: "background",
     needs: [perceived.step?.key ?? "given"],

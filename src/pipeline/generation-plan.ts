@@ -91,7 +91,8 @@ export async function planGeneration(
 }
 
 /** Frames of the driver at the rate of the result. */
-async function countFrames({ request: { keypoints }, video, sampling: { fps } }: RunInputs): Promise<number> {
+async function countFrames({ request, stretch, sampling: { fps } }: RunInputs): Promise<number> {
+  const { keypoints } = request;
   if (keypoints !== undefined) return (await Driver.open(keypoints, fps)).numFrames;
-  return numFramesAt(fps, video!);
+  return numFramesAt(fps, stretch!);
 }

@@ -2,9 +2,10 @@ import { LoadedModel } from "../diffusion/loaded-model.ts";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { readImage } from "../media/image.ts";
 import type { Image } from "../media/pixels.ts";
-import { type VideoInfo, probeVideo } from "../media/video.ts";
+import { probeVideo } from "../media/video.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
 import { type SamplingSettings, checkOutput, resolvePlacement, resolveSampling } from "./settings.ts";
+import { type Stretch, resolveRate, stretchOf } from "./timing.ts";
 
 /** A request with its files opened. */
 export interface RunInputs {
@@ -12,8 +13,8 @@ export interface RunInputs {
   readonly sampling: SamplingSettings;
   /** The reference image as it was given. */
   readonly image: Image;
-  /** Facts about the driving video; null when only keypoints were given. */
-  readonly video: VideoInfo | null;
+  /** The part of the driving video that is used; null when only keypoints were given. */
+  readonly stretch: Stretch | null;
   /** To be released. */
   readonly model: LoadedModel;
 }
@@ -30,11 +31,13 @@ export async function openInputs(
 ): Promise<RunInputs> {
   signal?.throwIfAborted();
   const { description } = await openModelFolder(request.model);
-  const sampling = resolveSampling(request, description);
   await checkOutput(request);
   const image = await readImage(request.image);
   const video = request.video === undefined ? null : await probeVideo(request.video, signal);
+  const fps = await resolveRate(request.fps, description.defaults.fps, video, request.keypoints);
+  const sampling = resolveSampling(request, description, fps);
+  const stretch = video && stretchOf(request, video);
   const placement = await resolvePlacement(request, notify);
   const model = await LoadedModel.open(request.model, placement, request.loras);
-  return { request, sampling, image, video, model };
+  return { request, sampling, image, stretch, model };
 }

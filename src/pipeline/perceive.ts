@@ -1,13 +1,13 @@
 /** Finds the driving motion: from a file of poses, or from the driving video. */
 import { analyzeVideo } from "../perception/analyze-video.ts";
 import { type AnalysisSummary, type PersonFrame } from "../perception/person-frame.ts";
-import type { VideoInfo } from "../media/video.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import type { Driver } from "./driver.ts";
 import { KeypointsFile, writeKeypoints } from "./keypoints-file.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
 import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import type { Run } from "./run.ts";
+import type { Stretch } from "./timing.ts";
 import type { FinishedStep } from "./work-directory.ts";
 
 export interface Perceived {
@@ -58,7 +58,7 @@ async function findPoses(run: Run): Promise<FinishedStep> {
     id: "keypoints",
     files: ["keypoints.jsonl"],
     run: async ([path]) => {
-      const source = { path: request.video!, info: run.video!, fps: sampling.fps, meter, signal };
+      const source = { path: request.video!, stretch: run.stretch!, fps: sampling.fps, meter, signal };
       await writeKeypoints(path!, sampling.fps, watchPoses(source));
     },
   });
@@ -67,7 +67,8 @@ async function findPoses(run: Run): Promise<FinishedStep> {
 /** A driving video and how to look at it. */
 export interface PoseSource {
   readonly path: string;
-  readonly info: VideoInfo;
+  /** The part of it to look at. */
+  readonly stretch: Stretch;
   /** Frames per second to look at. */
   readonly fps: number;
   readonly meter: ProgressMeter;
@@ -76,19 +77,20 @@ export interface PoseSource {
 
 /** The poses of a driving video, with progress. */
 export async function* watchPoses(source: PoseSource): AsyncGenerator<PersonFrame, void, undefined> {
-  const { path, info, fps, meter, signal } = source;
-  const of = numFramesAt(fps, info);
+  const { path, stretch, fps, meter, signal } = source;
+  const { startS, endS } = stretch;
+  const of = numFramesAt(fps, stretch);
   meter.begin("perceive", of);
   let step = 0;
-  for await (const frame of analyzeVideo(path, { fps, ...(signal && { signal }) })) {
+  for await (const frame of analyzeVideo(path, { fps, startS, endS, ...(signal && { signal }) })) {
     step++;
     meter.advance({ activity: "perceive", segment: null, step, of: Math.max(step, of), work: 1 });
     yield frame;
   }
 }
 
-/** Frames that a video has when it is resampled to a rate. */
-export function numFramesAt(fps: number, { durationS }: VideoInfo): number {
+/** Frames that a video, or a part of one, has when it is resampled to a rate. */
+export function numFramesAt(fps: number, { durationS }: Pick<Stretch, "durationS">): number {
   return Math.max(1, Math.ceil((durationS - TIME_TOLERANCE_S) * fps));
 }
 

@@ -22,6 +22,7 @@ import { remarksOn, watchPoses } from "./perceive.ts";
 import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { ObservedRunOptions } from "./progress.ts";
+import { type Stretch, resolveRate, stretchOf } from "./timing.ts";
 import { type PrepareRequest, type Shot, checkPrepareRequest } from "./request.ts";
 
 /** What `prepare` found and wrote; also the content of its summary.json. */
@@ -71,17 +72,19 @@ export async function prepare(
   const { video, image, keypoints, model, align, out, ...rest } = checkPrepareRequest(request);
   const { signal, onProgress = () => {} } = options;
   const { defaults, skeleton } = (await openModelFolder(model)).description;
-  const { size = defaults, fps = defaults.fps } = rest;
+  const { size = defaults } = rest;
   const { width, height } = size;
   const meter = new ProgressMeter(onProgress);
   const info = video === undefined ? null : await probeVideo(video, signal);
+  const stretch = info && stretchOf(rest, info);
+  const fps = await resolveRate(rest.fps, defaults.fps, info, keypoints);
   const reference = image === undefined ? null : await lookAt(image, signal);
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
     throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
   });
   const poses = keypoints ?? join(out, "keypoints.jsonl");
   if (keypoints === undefined) {
-    await writeKeypoints(poses, fps, watchPoses({ path: video!, info: info!, fps, meter, signal }));
+    await writeKeypoints(poses, fps, watchPoses({ path: video!, stretch: stretch!, fps, meter, signal }));
   }
   const given = await Driver.open(poses, fps);
   const { driver, alignment } = await openAlignedDriver(poses, fps, reference?.person ?? null, align, size);
@@ -91,7 +94,7 @@ export async function prepare(
     ...remarksOn(driver.summary),
     ...(fitted === null ? [] : [fitted]),
   ];
-  const background = video === undefined ? null : { video, poses, fps, meter, signal };
+  const background = stretch && { video: video!, poses, stretch, fps, meter, signal };
   const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
   const stillness = background ? judgeSegments(plan, await watchBackground(background)) : [];
   const anchor = stillness.length > 1 ? stillest(stillness) : null;
@@ -110,7 +113,9 @@ export async function prepare(
   const look: Look = { driver, width, height, fps, skeleton, meter, signal };
   meter.begin("write", driver.numFrames * (files.overlay === null ? 1 : 2));
   await writeConditions(look, files.skeleton, files.handNormals);
-  if (files.overlay !== null) await writeOverlay({ ...look, driver: given }, video!, info!, files.overlay);
+  if (files.overlay !== null) {
+    await writeOverlay({ ...look, driver: given }, video!, info!, stretch!, files.overlay);
+  }
   if (reference) {
     const sheet = await alignmentSheet(reference.image, reference.person, given, driver, size);
     await writeImage(files.alignment!, sheet);
@@ -166,14 +171,20 @@ async function writeConditions(look: Look, skeletonPath: string, normalsPath: st
 }
 
 /** The skeleton over the driving video, at the video's own size. */
-async function writeOverlay(look: Look, video: string, info: VideoInfo, path: string): Promise<void> {
+async function writeOverlay(
+  look: Look,
+  video: string,
+  info: VideoInfo,
+  { startS, endS }: Stretch,
+  path: string,
+): Promise<void> {
   const { driver, fps, signal } = look;
   // H.264 takes even sizes.
   const [width, height] = [info.width - (info.width % 2), info.height - (info.height % 2)];
-  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom: { path: video } });
+  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom: { path: video, startS } });
   try {
     let index = 0;
-    for await (const { image } of decodeVideo(video, { fps, ...(signal && { signal }) })) {
+    for await (const { image } of decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) })) {
       if (index >= driver.numFrames) break;
       const frame = crop(image, { left: 0, top: 0, width, height });
       const { pose, size } = await driver.frame(index);

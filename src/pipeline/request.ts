@@ -73,6 +73,8 @@ const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), ranges], {
     "(steps 0 and 1, blocks 4 to 7)",
 });
 
+const RATES = "expected frames per second, more than 0 and at most 120, or source";
+
 /** What decides how the driving video is seen; `prepare` needs no more. */
 const driving = {
   /** The driving video. */
@@ -83,8 +85,14 @@ const driving = {
   model: path.default(EMBEDDED_MODEL),
   /** Width and height of the result; by default the model's. */
   size: sizeSchema.optional(),
-  /** Frames per second of the result; by default the model's. The driving video is resampled by time. */
-  fps: z.number().positive().max(120).optional(),
+  /**
+   * Frames per second of the result, by default the model's; `source` keeps the driving video's. The driving video is
+   * resampled by time.
+   */
+  fps: z.union([z.number().positive().max(120), z.literal("source")], { error: RATES }).optional(),
+  /** The part of the driving video to use, in seconds from its first frame; its sound is cut with it. */
+  start: z.number().nonnegative().optional(),
+  end: z.number().positive().optional(),
   /**
    * How the motion is fitted to the person of the reference: not at all, moved and scaled, or given that person's bone
    * lengths too. `auto`: `bones` where size, place or proportions differ, `off` where they do not.
@@ -99,6 +107,19 @@ const WITHOUT_DRIVER = {
 
 const hasDriver = (request: { video?: string | undefined; keypoints?: string | undefined }): boolean =>
   request.video !== undefined || request.keypoints !== undefined;
+
+const WITHOUT_LENGTH = { error: "expected an end behind the start", path: ["end"] };
+
+const hasLength = ({ start = 0, end }: { start?: number | undefined; end?: number | undefined }): boolean =>
+  end === undefined || end > start;
+
+const WITHOUT_VIDEO = { error: "expected a driving video to take a part of", path: ["start"] };
+
+const hasPart = (request: {
+  video?: string | undefined;
+  start?: number | undefined;
+  end?: number | undefined;
+}): boolean => request.video !== undefined || (request.start ?? request.end) === undefined;
 
 const ANCHORS = "expected auto, or the index of a base segment: 0, 2, 4, ...";
 
@@ -158,7 +179,9 @@ export const generateRequestSchema = z
     /** True goes on with the work found there, false starts again. */
     resume: z.boolean().default(true),
   })
-  .refine(hasDriver, WITHOUT_DRIVER);
+  .refine(hasDriver, WITHOUT_DRIVER)
+  .refine(hasLength, WITHOUT_LENGTH)
+  .refine(hasPart, WITHOUT_VIDEO);
 
 /** A request of `prepare`: conditions only. */
 export const prepareRequestSchema = z
@@ -169,7 +192,9 @@ export const prepareRequestSchema = z
     /** The folder to write into. */
     out: path,
   })
-  .refine(hasDriver, WITHOUT_DRIVER);
+  .refine(hasDriver, WITHOUT_DRIVER)
+  .refine(hasLength, WITHOUT_LENGTH)
+  .refine(hasPart, WITHOUT_VIDEO);
 
 export type GenerateRequest = z.input<typeof generateRequestSchema>;
 export type PrepareRequest = z.input<typeof prepareRequestSchema>;

@@ -1,13 +1,13 @@
 /** What all parts of one run of `generate` share. */
 import type { LoadedModel } from "../diffusion/loaded-model.ts";
 import type { Image } from "../media/pixels.ts";
-import type { VideoInfo } from "../media/video.ts";
 import { type RunInputs, openInputs } from "./inputs.ts";
 import type { Plan } from "./plan.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { GenerateEvent, GenerateResult, ObservedRunOptions } from "./progress.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
 import { type SamplingSettings, identifyRun } from "./settings.ts";
+import type { Stretch } from "./timing.ts";
 import { WorkDirectory } from "./work-directory.ts";
 
 export class Run {
@@ -18,7 +18,7 @@ export class Run {
   readonly request: CheckedGenerateRequest;
   readonly sampling: SamplingSettings;
   readonly image: Image;
-  readonly video: VideoInfo | null;
+  readonly stretch: Stretch | null;
   readonly model: LoadedModel;
   readonly meter: ProgressMeter;
 
@@ -28,11 +28,11 @@ export class Run {
     readonly report: (event: GenerateEvent) => void,
     readonly signal: AbortSignal | undefined,
   ) {
-    const { request, sampling, image, video, model } = inputs;
+    const { request, sampling, image, stretch, model } = inputs;
     this.request = request;
     this.sampling = sampling;
     this.image = image;
-    this.video = video;
+    this.stretch = stretch;
     this.model = model;
     this.meter = new ProgressMeter(report);
   }

@@ -26,6 +26,9 @@ export interface SamplingSettings {
   readonly width: number;
   readonly height: number;
   readonly fps: number;
+  /** The part of the driving video that is used, in seconds; null: from its first frame, to its last. */
+  readonly start: number | null;
+  readonly end: number | null;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** Words of the prompt that stand for the person; null: found by themselves. */
@@ -40,14 +43,20 @@ export interface SamplingSettings {
   readonly tailFrames: number | null;
 }
 
-/** @throws UserError when the lengths make no plan */
+/**
+ * @param fps of the result
+ * @throws UserError when the lengths make no plan
+ */
 export function resolveSampling(
   request: CheckedGenerateRequest,
   { defaults }: ModelDescription,
+  fps: number,
 ): SamplingSettings {
   const settings = {
     ...(request.size ?? { width: defaults.width, height: defaults.height }),
-    fps: request.fps ?? defaults.fps,
+    fps,
+    start: request.start ?? null,
+    end: request.end ?? null,
     prompt: request.prompt ?? DEFAULT_PROMPT,
     negativePrompt: request.negativePrompt ?? defaults.negativePrompt,
     subject: request.subject ?? null,

@@ -9,7 +9,7 @@ import { stitchImages } from "./stitch.ts";
  * complete or not at all.
  */
 export async function writeVideo(
-  { request, sampling, meter, signal }: Run,
+  { request, sampling, stretch, meter, signal }: Run,
   plan: Plan,
   framesOf: (segment: Segment) => AsyncIterable<Image>,
 ): Promise<AudioOutcome> {
@@ -20,7 +20,7 @@ export async function writeVideo(
     width,
     height,
     fps,
-    ...(request.video !== undefined && { audioFrom: { path: request.video } }),
+    ...(request.video !== undefined && { audioFrom: { path: request.video, startS: stretch!.startS } }),
   });
   try {
     let step = 0;

@@ -16,6 +16,18 @@ export function parseSize(text: string): { width: number; height: number } {
   return { width: Number(match[1]), height: Number(match[2]) };
 }
 
+function parseRate(text: string): number | "source" {
+  return text === "source" ? text : parseNumber(text);
+}
+
+/** Parses "83.5" or "1:23.5" or "0:01:23.5" into seconds. */
+function parseTime(text: string): number {
+  if (!/^(?:\d+:){0,2}\d+(?:\.\d+)?$/.test(text)) {
+    throw new InvalidArgumentError('Expected seconds or M:SS, such as "83.5" or "1:23.5".');
+  }
+  return text.split(":").reduce((total, part) => 60 * total + Number(part), 0);
+}
+
 function parseNumberOrAuto(text: string): number | "auto" {
   return text === "auto" ? text : parseNumber(text);
 }
@@ -26,7 +38,9 @@ export interface DrivingFlags {
   readonly keypoints?: string;
   readonly model?: string;
   readonly size?: string;
-  readonly fps?: number;
+  readonly fps?: number | "source";
+  readonly start?: number;
+  readonly end?: number;
   readonly align?: NonNullable<PrepareRequest["align"]>;
 }
 
@@ -39,7 +53,13 @@ export function addDrivingFlags(command: Command): Command {
     )
     .option("--model <folder>", "model folder (default: the embedded posegen-mini)")
     .option("--size <WxH>", "width and height of the result, multiples of 16 (default: the model's)")
-    .option("--fps <n>", "frames per second of the result (default: the model's)", parseNumber)
+    .option(
+      "--fps <n>",
+      "frames per second of the result, or source, those of the video (default: the model's)",
+      parseRate,
+    )
+    .option("--start <time>", "where in the video to begin: seconds, or M:SS (default: its beginning)", parseTime)
+    .option("--end <time>", "where in the video to end (default: its end)", parseTime)
     .option(
       "--align <mode>",
       "fit the motion to the person of the reference: off, frame (place and size), bones (bone lengths too), or auto " +
@@ -48,8 +68,8 @@ export function addDrivingFlags(command: Command): Command {
 }
 
 export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out" | "image"> {
-  const { video, keypoints, model, size, fps, align } = flags;
-  return { video, keypoints, model, size, fps, align };
+  const { video, keypoints, model, size, fps, start, end, align } = flags;
+  return { video, keypoints, model, size, fps, start, end, align };
 }
 
 /** What decides how segments are generated. */
