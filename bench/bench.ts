@@ -10,9 +10,13 @@ import { type KvSharing } from "../src/models/wan-dit/kv-sharing.ts";
 import { wanDiT } from "../src/models/wan-dit/model.ts";
 import { WAN_VAE } from "../src/models/wan-vae/config.ts";
 import { buildVaeDecoder } from "../src/models/wan-vae/model.ts";
-import { countFlops, gradients, Graph, mean, mul, serialize, sub } from "../src/graph/index.ts";
+import { type Value, countFlops, gradients, Graph, mean, mul, serialize, sub } from "../src/graph/index.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { matmulSpeed } from "../src/runtime/measure.ts";
+import { blockwiseCost } from "../src/training/blockwise-cost.ts";
+import { type BlockwiseModel, blockwiseGraphs } from "../src/training/blockwise-graphs.ts";
+import { compileBlockwiseStep } from "../src/training/blockwise-step.ts";
+import { type Params } from "../src/training/train.ts";
 import { BLOCK_MODEL, BLOCK_SHAPE, randomFeeds } from "./published-block.ts";
 import { medianSeconds } from "./stopwatch.ts";
 
@@ -33,10 +37,10 @@ async function timeGraph(graph: Graph): Promise<number> {
   }
 }
 
-async function report(name: string, graph: Graph): Promise<number> {
-  const flops = countFlops(graph);
+/** Measures and prints. @returns seconds */
+async function report(name: string, flops: number, time: () => Promise<number>): Promise<number> {
   const before = await matmulSpeed({ threads });
-  const seconds = await timeGraph(graph);
+  const seconds = await time();
   const peak = (before + (await matmulSpeed({ threads }))) / 2;
   const speed = flops / seconds / 1e9;
   console.log(
@@ -46,19 +50,48 @@ async function report(name: string, graph: Graph): Promise<number> {
   return seconds;
 }
 
-/** The denoiser's forward pass, mean squared velocity as loss, and its gradients. */
-function trainingStep(lora: boolean): Graph {
+function reportGraph(name: string, graph: Graph): Promise<number> {
+  return report(name, countFlops(graph), () => timeGraph(graph));
+}
+
+const lora = { rank: 16, scale: 1, targets: LORA_TARGETS };
+const isFinetuned = (key: string): boolean => /lora_[AB]|patch_embedding/.test(key);
+
+function meanSquaredError(velocity: Value): Value {
+  const error = sub(velocity, velocity.graph.input("target", velocity.shape));
+  return mean(mul(error, error));
+}
+
+/** The denoiser's forward pass, mean squared velocity error as loss, and its gradients. */
+function trainingStep(withLora: boolean): Graph {
   const graph = new Graph();
   const { velocity } = wanDiT(graph.scope(), BLOCK_MODEL, declareInputs(graph, BLOCK_MODEL, BLOCK_SHAPE));
-  if (lora) addLora(graph, { rank: 16, scale: 1, targets: LORA_TARGETS });
-  const error = sub(velocity, graph.input("target", velocity.shape));
-  const loss = mean(mul(error, error));
+  if (withLora) addLora(graph, lora);
+  const loss = meanSquaredError(velocity);
   graph.output("loss", loss);
-  const trained = [...graph.params.values()].filter(
-    ({ name }) => !lora || /lora_[AB]|patch_embedding/.test(name),
-  );
+  const trained = [...graph.params.values()].filter(({ name }) => !withLora || isFinetuned(name));
   gradients(loss, trained).forEach((gradient, i) => graph.output(`gradient:${trained[i]!.name}`, gradient));
   return graph;
+}
+
+/** The same LoRA step, one block at a time. */
+async function reportBlockwiseStep(name: string): Promise<number> {
+  const model: BlockwiseModel = {
+    config: BLOCK_MODEL,
+    scope: "",
+    inputs: (graph) => declareInputs(graph, BLOCK_MODEL, BLOCK_SHAPE),
+    loss: meanSquaredError,
+  };
+  const settings = { blocksPerRange: 1, lora, isTrainable: isFinetuned };
+  const { flops } = blockwiseCost(blockwiseGraphs(model, settings));
+  const feeds = randomFeeds(trainingStep(true));
+  const step = await compileBlockwiseStep(model, { ...settings, frozen: null, threads });
+  try {
+    const seconds = () => medianSeconds(numRuns, () => step.run(feeds as Params, feeds));
+    return await report(name, flops, seconds);
+  } finally {
+    await step.release();
+  }
 }
 
 /** One of the two blocks shares, as a base segment's positive pass does. */
@@ -69,8 +102,8 @@ function sharing(blocks: readonly number[]): KvSharing {
 console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${threads} of ${cpus().length} threads, float32`);
 console.log(`matrix product peak ${(await matmulSpeed({ threads })).toFixed(0)} GFLOPS\n`);
 
-const plain = await report("denoiser, published block shape", buildWanDiT(BLOCK_MODEL, BLOCK_SHAPE));
-const shared = await report(
+const plain = await reportGraph("denoiser, published block shape", buildWanDiT(BLOCK_MODEL, BLOCK_SHAPE));
+const shared = await reportGraph(
   "the same, one of two blocks shared",
   buildWanDiT(BLOCK_MODEL, BLOCK_SHAPE, sharing([1])),
 );
@@ -84,7 +117,8 @@ for (const [shot, steps, blocks] of [
   const extra = (extraPerBlock * steps * blocks) / (25 * 40);
   console.log(`  sharing, ${shot}: ${(100 * extra).toFixed(2)} % more time for a whole segment`);
 }
-await report("LoRA training step, rank 16", trainingStep(true));
-await report("full training step", trainingStep(false));
+await reportGraph("LoRA training step, rank 16", trainingStep(true));
+await reportBlockwiseStep("the same, block by block");
+await reportGraph("full training step", trainingStep(false));
 const chunk = { position: "next", numLatentFrames: 1, latentHeight: 16, latentWidth: 24 } as const;
-await report("published VAE, 4 frames of 192x128", buildVaeDecoder(WAN_VAE, chunk));
+await reportGraph("published VAE, 4 frames of 192x128", buildVaeDecoder(WAN_VAE, chunk));

@@ -1,7 +1,7 @@
 /**
  * One training step of phase 1 at the published width (5120, 40 blocks, feed-forward 13,824), block by block, with few
  * tokens: LoRA pairs of rank 16 and the patch embeddings are trained, the frozen weights lie in a sparse bfloat16 file.
- * Its weights are zeros, which cost what others cost. Usage:
+ * Its large matrices are zeros, which cost what others cost. Usage:
  *
  *     npx tsx bench/published-training-step.ts [--threads 1] [--blocks 1] [--layers 40] [--latent 8]
  */
@@ -79,7 +79,7 @@ try {
   const shapes = new Map(
     [...buildWanDiT(config, shape).params].map(([key, param]) => [key, param.shape] as const),
   );
-  const fileBytes = await writeSparseCheckpoint(base, shapes, "bfloat16");
+  const fileBytes = await writeSparseCheckpoint(base, shapes, random);
   report("sparse base weights", `(${gib(fileBytes)} if they were full)`);
 
   const params = initialize(graphs.trainable, { "": WAN_DIT_INIT }, random);
@@ -114,7 +114,7 @@ try {
   await optimizer.update(arrays, gradients, state, 1e-4);
   report("AdamW", `: ${((performance.now() - updateBegin) / 1000).toFixed(1)} s`);
   console.log(
-    `loss ${metrics["loss"]!.toFixed(4)}, gradient norm ${norm}, ${Object.keys(gradients).length} gradients`,
+    `loss ${metrics["loss"]!.toFixed(4)}, gradient norm ${norm.toFixed(6)}, ${Object.keys(gradients).length} gradients`,
   );
   await step.release();
 } finally {

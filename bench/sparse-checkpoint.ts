@@ -1,23 +1,30 @@
 import { open } from "node:fs/promises";
-import { FORMAT_DTYPES } from "../src/runtime/safetensors-header.ts";
-import { bytesPerElement, sizeOf } from "../src/tensor/tensor.ts";
+import { float32ToBfloat16 } from "../src/tensor/float16.ts";
+import type { Random } from "../src/tensor/random.ts";
+import { sizeOf } from "../src/tensor/tensor.ts";
+
+/** Tensors with fewer elements are written, larger ones are left out. */
+const MIN_HOLE_ELEMENTS = 2 ** 19;
 
 /**
- * Writes a safetensors file whose tensors are holes: zeros that take no space on the disk.
+ * Writes a safetensors file of bfloat16 weights whose large tensors are holes: zeros that take no space on the disk.
+ * Biases, norms, modulation tables and the head's matrix are random, so that something flows through the model.
  * @param shapes by key
  * @returns its length in bytes, as if it were full
  */
 export async function writeSparseCheckpoint(
   path: string,
   shapes: ReadonlyMap<string, readonly number[]>,
-  dtype: "float32" | "bfloat16",
+  random: Random,
 ): Promise<number> {
   let end = 0;
+  const begins = new Map<string, number>();
   const fields: Record<string, unknown> = {};
   for (const [key, shape] of shapes) {
     const begin = end;
-    end += bytesPerElement(dtype) * sizeOf(shape);
-    fields[key] = { dtype: FORMAT_DTYPES.get(dtype), shape, data_offsets: [begin, end] };
+    begins.set(key, begin);
+    end += 2 * sizeOf(shape);
+    fields[key] = { dtype: "BF16", shape, data_offsets: [begin, end] };
   }
   const json = Buffer.from(JSON.stringify(fields));
   const header = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
@@ -27,6 +34,15 @@ export async function writeSparseCheckpoint(
   try {
     await file.write(header);
     await file.truncate(header.length + end);
+    for (const [key, shape] of shapes) {
+      if (sizeOf(shape) >= MIN_HOLE_ELEMENTS) continue;
+      const values = random
+        .fork(key)
+        .normals(sizeOf(shape))
+        .map((x) => 0.1 * x);
+      const bits = float32ToBfloat16(values);
+      await file.write(new Uint8Array(bits.buffer), 0, bits.byteLength, header.length + begins.get(key)!);
+    }
   } finally {
     await file.close();
   }
