@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { readFileSync } from "node:fs";
 import { avatarCommand } from "./commands/avatar.ts";
 
+import { datasetCommand } from "./commands/dataset.ts";
 import { demoCommand } from "./commands/demo.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     demoCommand(),
 
     avatarCommand(),
+    datasetCommand(),
     trainCommand(),
     loraCommand(),
     parityCommand(),
