@@ -14,11 +14,12 @@ const GOLDEN = new URL("golden-losses.txt", import.meta.url);
 
 /**
  * Largest relative deviation of a loss from the golden one. Kernels sum in an order that depends on the processor, which
- * changes a float32 sum in its last bits, and thirty steps of an optimiser that divides by the size of gradients carry
- * such changes on. Moving the learning rate by a millionth, about ten such bits, moves no loss by more than 2e-5;
- * leaving out a drop-out, the warm-up or one of the conditions moves them by more than 1e-2.
+ * changes float32 sums in their last bits, and thirty steps of an optimiser carry that on. Splitting the sums over two
+ * threads, or a learning rate that is larger by a millionth, moves the losses of the VAE by 4e-5 and all others by 4e-7:
+ * the tolerances are some ten times as wide and more. Never dropping hand normals moves losses of the denoiser by 2e-4 or
+ * more, another warm-up those of the VAE by 0.2.
  */
-const TOLERANCE = 1e-3;
+const TOLERANCE = { vae: 1e-3, base: 1e-4, phase1: 1e-4, phase2: 1e-4 } as const;
 
 const NUM_STEPS = 30;
 const NUM_CLIPS = 6;
@@ -113,13 +114,21 @@ beforeAll(async () => {
     losses[kind] = await train(kind, join(folder, kind));
   }
 }, 300_000);
-if (process.env["PRINT"])
-  afterAll(async () => {
-    await writeFile(process.env["PRINT"]!, JSON.stringify(losses));
-  });
+afterAll(async () => {});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** One line a step, columns by phase. */
+/** Losses as the golden file has them: one line a step, columns by phase. */
+function tableOf(all: Readonly<Partial<Record<Kind, readonly number[]>>>): string {
+  const rows = Array.from({ length: NUM_STEPS }, (_, i) => [
+    `${i + 1}`,
+    ...KINDS.map((kind) => all[kind]![i]!.toPrecision(7)),
+  ]);
+  const lines = [["step", ...KINDS], ...rows].map(([step, ...cells]) =>
+    [step!.padStart(4), ...cells.map((cell) => cell.padStart(9))].join(" "),
+  );
+  return `${lines.join("\n")}\n`;
+}
+
 async function readGolden(): Promise<Record<Kind, number[]>> {
   const [header, ...lines] = (await readFile(GOLDEN, "utf8")).trim().split("\n");
   const names = header!.trim().split(/\s+/).slice(1);
@@ -136,7 +145,8 @@ describe.each(KINDS)("%s", (kind) => {
     expect(golden).toHaveLength(NUM_STEPS);
     const deviations = losses[kind]!.map((loss, i) => Math.abs(loss / golden[i]! - 1));
     expect(deviations).toHaveLength(NUM_STEPS);
-    expect(Math.max(...deviations)).toBeLessThan(TOLERANCE);
+    const inCase = `if the change is meant, golden-losses.txt is now\n${tableOf(losses)}`;
+    expect(Math.max(...deviations), inCase).toBeLessThan(TOLERANCE[kind]);
   });
 
   test("a run that was stopped and went on equals one that was not, bit for bit", async () => {
@@ -149,5 +159,5 @@ describe.each(KINDS)("%s", (kind) => {
       [join(folder, kind), out].map((run) => readFile(join(run, last))),
     );
     expect(resumed!.equals(whole!)).toBe(true);
-  }, 120_000);
+  }, 300_000);
 });
