@@ -11,6 +11,7 @@ import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { describeFault, parseStrictJson } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
 import { checkDescription } from "./check-description.ts";
 import { type LoraChoice } from "./lora-choice.ts";
@@ -138,11 +139,12 @@ export function parseModelDescription(value: unknown, where: string): ModelDescr
     checkDescription(result.data, where);
     return result.data;
   }
-  throw new UserError(`${where} does not describe a model:\n${z.prettifyError(result.error)}`);
+  throw new UserError(`${where} does not describe a model: ${describeFault(result.error)}`);
 }
 
 /** Largest `model.json` read; real ones have a few kilobytes. */
 const MAX_DESCRIPTION_BYTES = 1 << 20;
+const MAX_DEPTH = 8;
 
 /** An opened model folder. Weights are read when asked for. */
 export interface ModelFolder {
@@ -179,8 +181,8 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 
 function parseJson(text: string, file: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseStrictJson(text, MAX_DEPTH);
   } catch (cause) {
-    throw new UserError(`${file} is not JSON: ${(cause as Error).message}`, { cause });
+    throw new UserError(`${file} is not JSON: ${describeFault(cause)}`, { cause });
   }
 }
