@@ -22,5 +22,6 @@ export type { Preparation } from "./pipeline/prepare.ts";
 export type { GenerationPlan } from "./pipeline/generation-plan.ts";
 export type { MemoryEstimate, TimeEstimate, WorkEstimate } from "./pipeline/estimates.ts";
 export type { Range, SharingPlan } from "./pipeline/sharing-plan.ts";
+export type { VaeTiling } from "./pipeline/vae-tiling.ts";
 export type { Plan, Segment, SegmentKind } from "./pipeline/plan.ts";
 export { UserError } from "./tensor/errors.ts";

@@ -3,7 +3,7 @@ import { type Image } from "../media/pixels.ts";
 import { numLatentFrames, temporalStride } from "../models/wan-vae/config.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor, float32, zeros } from "../tensor/tensor.ts";
-import { type VideoVae } from "./latents.ts";
+import { type VideoCodec } from "./latents.ts";
 
 /** Frames of neighbouring segments that a segment keeps: its first ones and its last ones. */
 export interface KeptFrames {
@@ -34,7 +34,7 @@ export interface SegmentConditions {
  * @throws UserError when numbers or sizes of frames do not fit together
  */
 export async function encodeConditions(
-  vae: VideoVae,
+  vae: VideoCodec,
   { skeleton, handNormals }: DrivingVideos,
   kept: KeptFrames = NOTHING_KEPT,
 ): Promise<SegmentConditions> {

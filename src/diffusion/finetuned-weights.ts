@@ -5,7 +5,7 @@ import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
-import { SharedWeights } from "../runtime/shared-weights.ts";
+import { MAP_BEYOND_BYTES, SharedWeights } from "../runtime/shared-weights.ts";
 import { type WeightSpec, checkWeights } from "../runtime/weights.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
@@ -33,8 +33,6 @@ export interface FinetunedWeightsOptions {
   /** Models of more bytes as float32 stay in their files; see `SharedWeights`. */
   readonly mapBeyondBytes?: number;
 }
-
-const MAP_BEYOND_BYTES = 2 ** 31;
 
 /**
  * The denoiser's weights. Where the base fits into memory, low-rank pairs are merged into it, which costs a run

@@ -16,7 +16,7 @@ import { type Tensor, zeros } from "../tensor/tensor.ts";
 import { Denoiser } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
 import { encodeImageFeature } from "./image-feature.ts";
-import { VideoVae } from "./latents.ts";
+import { type VideoCodec, VideoVae } from "./latents.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
 import { MODEL_FILES, type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
@@ -150,9 +150,9 @@ export class LoadedModel {
     return marks;
   }
 
-  /** Encodes a reference image of the segment's size. */
-  async encodeReference(image: Image): Promise<EncodedReference> {
-    const ref = await this.vae.encode([image]);
+  /** Encodes a reference image of the segment's size, as whole frames unless another form of the VAE is given. */
+  async encodeReference(image: Image, vae: VideoCodec = this.vae): Promise<EncodedReference> {
+    const ref = await vae.encode([image]);
     if (this.description.dit.imageDim === null) return { ref, clipFeature: null };
     const config = this.description.imageEncoder;
     const weights = this.weightsOf("imageEncoder", "the image encoder");

@@ -1,6 +1,7 @@
 /** Operations, memory and time of a run, counted from shapes and a few measured speeds. */
 import { guidanceBranches } from "../diffusion/guidance.ts";
-import type { SegmentCost } from "../diffusion/segment-cost.ts";
+import type { EncoderBytes, SegmentCost } from "../diffusion/segment-cost.ts";
+import type { VaeCost } from "../diffusion/vae-cost.ts";
 import type { Plan } from "./plan.ts";
 import { segmentWork } from "./segment-work.ts";
 import type { SamplingSettings } from "./settings.ts";
@@ -19,13 +20,19 @@ export interface WorkEstimate {
 }
 
 export interface MemoryEstimate {
-  /** Weights held in memory; large models stay in their files. */
+  /** Weights of denoiser and VAE; those of large models stay in their files. */
   readonly weightBytes: number;
+  /** The denoiser's graphs at work. */
+  readonly denoiserBytes: number;
   /** The anchor's keys and values, if no token of them is left out. */
   readonly sharedKeyBytes: number;
-  /** The largest working set of one run of a network. */
-  readonly workingBytes: number;
-  /** All of these, with the program itself. */
+  /** The VAE at work: one chunk of four frames, whole or a tile, whatever the length of a segment. */
+  readonly vaeBytes: number;
+  /** The larger one of the encoders of text and image, which end before the denoiser begins. */
+  readonly encoderBytes: number;
+  /** Pictures of one segment. */
+  readonly frameBytes: number;
+  /** The peak, with the program itself. */
   readonly totalBytes: number;
 }
 
@@ -56,10 +63,11 @@ const PERCEPTION_BYTES = 450e6;
 const PERCEPTION_REST_BYTES = 180e6;
 
 /**
- * Each graph keeps the memory of its largest run: plain denoising, sharing in both branches of guidance, and the
- * VAE's two sides, at the start of a video and after it.
+ * The engine takes this many bytes for one of the largest intermediate results, and keeps them as long as a graph is
+ * open: 2.4 to 2.5 in the denoiser; in the VAE, for both graphs of a side (start of a video and what follows) and
+ * what layers remember, 2.5 to 2.8 times the larger one's, at five sizes between 280 and 730 MB.
  */
-const GRAPHS_IN_MEMORY = 7;
+const ENGINE_FACTOR = 2.6;
 
 interface SegmentCounts {
   readonly numBases: number;
@@ -100,19 +108,55 @@ export function estimateWork(
   return { encodeFlops, baseFlops, interpolateFlops, decodeFlops, totalFlops };
 }
 
+/** Memory of the VAE's graphs with what layers remember from chunk to chunk. */
+export function vaeBytes({ encode, decode }: VaeCost): number {
+  return ENGINE_FACTOR * (encode.workingBytes + decode.workingBytes);
+}
+
 /** @param isSeen whether poses have to be found in the driving video first */
 export function estimateMemory(
-  { weightBytes, workingBytes, ...cost }: SegmentCost,
+  cost: SegmentCost,
   sampling: SamplingSettings,
   sharing: SharingPlan | null,
+  plan: Plan,
   isSeen: boolean,
 ): MemoryEstimate {
+  const { weightBytes } = cost;
   const sharedKeyBytes = countPredictions(sampling, sharing).shared * cost.sharedKeyBytes;
-  const generating = weightBytes + GRAPHS_IN_MEMORY * workingBytes + sharedKeyBytes;
+  // Beside the plain graph, one that shares for each branch of guidance.
+  const numGraphs = 1 + (sharing ? guidanceBranches(sampling.guidanceScale).length : 0);
+  const parts = {
+    weightBytes,
+    denoiserBytes: ENGINE_FACTOR * numGraphs * cost.denoiserBytes,
+    sharedKeyBytes,
+    vaeBytes: vaeBytes(cost.vae),
+    encoderBytes: Math.max(...[cost.textEncoder, cost.imageEncoder].map(encoderBytes)),
+    frameBytes: frameBytes(cost.vae, sampling, plan),
+  };
+  const denoising = parts.denoiserBytes + sharedKeyBytes + parts.vaeBytes;
+  const generating = weightBytes + parts.frameBytes + Math.max(denoising, parts.encoderBytes);
   const perceiving = isSeen ? PERCEPTION_BYTES : 0;
   const left = isSeen ? PERCEPTION_REST_BYTES : 0;
-  const totalBytes = PROGRAM_BYTES + Math.max(left + generating, perceiving);
-  return { weightBytes, sharedKeyBytes, workingBytes, totalBytes };
+  return { ...parts, totalBytes: PROGRAM_BYTES + Math.max(left + generating, perceiving) };
+}
+
+function encoderBytes({ weightBytes, workingBytes }: EncoderBytes): number {
+  return weightBytes + ENGINE_FACTOR * workingBytes;
+}
+
+/**
+ * Skeletons, hand normals and kept frames while a segment's conditions are encoded; or, where the VAE works in tiles,
+ * the decoded segment as float32 with a tile of it, joined from its chunks.
+ */
+function frameBytes(
+  { numTiles, tileWidth, tileHeight }: VaeCost,
+  { width, height }: SamplingSettings,
+  { segmentFrames, headFrames, tailFrames }: Plan,
+): number {
+  const encoding = 3 * width * height * (2 * segmentFrames + headFrames + tailFrames);
+  const floats = 3 * segmentFrames * Float32Array.BYTES_PER_ELEMENT;
+  const decoding = numTiles > 1 ? floats * (width * height + 2 * tileWidth * tileHeight) : 0;
+  return Math.max(encoding, decoding);
 }
 
 /**

@@ -30,7 +30,7 @@ export async function generate(
     const anchor = await chooseAnchor(run, perceived, planSegments(numFrames, overlaps));
     const plan = planSegments(numFrames, { ...overlaps, anchor });
     const sharing = chooseSharing(run, plan, perceived.driver.shot, (message) => run.notify(message));
-    run.report({ type: "plan", plan, sharing, fps, width, height });
+    run.report({ type: "plan", plan, sharing, tiling: run.tiling, fps, width, height });
 
     const denoiser = model.denoiser({ width, height, numFrames: plan.segmentFrames });
     const background = sharing && new BackgroundSharing(denoiser, sharing, run.signal);

@@ -17,6 +17,7 @@ import type { RunOptions } from "./progress.ts";
 import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
 import { overlapOptions } from "./settings.ts";
 import { type SharingPlan, chooseSharing, numbersOf } from "./sharing-plan.ts";
+import type { VaeTiling } from "./vae-tiling.ts";
 
 export interface GenerationPlan {
   readonly plan: Plan;
@@ -34,6 +35,8 @@ export interface GenerationPlan {
   };
   /** With `auto` the plan of a full-body shot, since the driving video has not been looked at. */
   readonly sharing: SharingPlan | null;
+  /** Tiles that the VAE works in; null where frames stay whole. */
+  readonly tiling: VaeTiling | null;
   readonly work: WorkEstimate;
   readonly memory: MemoryEstimate;
   /** Lossless frames and other files of the work directory, at most. */
@@ -58,7 +61,7 @@ export async function planGeneration(
   const checked = checkGenerateRequest(request);
   const inputs = await openInputs(checked, () => {}, signal);
   try {
-    const { sampling, model } = inputs;
+    const { sampling, tiling, model } = inputs;
     const { width, height, fps, numSteps, guidanceScale } = sampling;
     const videoFrames = await countFrames(inputs);
     // The stillest segment is not known before the video has been looked at; it makes no difference to the cost.
@@ -67,7 +70,7 @@ export async function planGeneration(
     const sharing = chooseSharing(inputs, plan, UNSEEN_SHOT, () => {});
     const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
     const size = { width, height, numFrames: plan.segmentFrames };
-    const cost = segmentCost(model.description, size, site);
+    const cost = segmentCost(model.description, size, site, tiling !== null);
     const gflops = await matmulSpeed(model.placement);
     const isSeen = checked.keypoints === undefined;
     return {
@@ -79,8 +82,9 @@ export async function planGeneration(
       guidanceScale,
       tokens: cost.tokens,
       sharing,
+      tiling,
       work: estimateWork(cost, sampling, sharing, plan),
-      memory: estimateMemory(cost, sampling, sharing, isSeen),
+      memory: estimateMemory(cost, sampling, sharing, plan, isSeen),
       diskBytes: plan.segments.length * plan.segmentFrames * width * height * 3,
       gflops,
       estimatedMs: estimateTime(cost, sampling, plan, isSeen ? videoFrames : 0, gflops),

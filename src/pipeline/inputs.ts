@@ -3,9 +3,10 @@ import { openModelFolder } from "../diffusion/model-folder.ts";
 import { readImage } from "../media/image.ts";
 import type { Image } from "../media/pixels.ts";
 import { probeVideo } from "../media/video.ts";
-import type { CheckedGenerateRequest } from "./request.ts";
+import { type CheckedGenerateRequest, workDirOf } from "./request.ts";
 import { type SamplingSettings, checkOutput, resolvePlacement, resolveSampling } from "./settings.ts";
 import { type Stretch, resolveRate, stretchOf } from "./timing.ts";
+import { type VaeTiling, chooseTiling } from "./vae-tiling.ts";
 
 /** A request with its files opened. */
 export interface RunInputs {
@@ -15,6 +16,8 @@ export interface RunInputs {
   readonly image: Image;
   /** The part of the driving video that is used; null when only keypoints were given. */
   readonly stretch: Stretch | null;
+  /** Tiles that the VAE works in; null where frames stay whole. */
+  readonly tiling: VaeTiling | null;
   /** To be released. */
   readonly model: LoadedModel;
 }
@@ -37,7 +40,10 @@ export async function openInputs(
   const fps = await resolveRate(request.fps, description.defaults.fps, video, request.keypoints);
   const sampling = resolveSampling(request, description, fps);
   const stretch = video && stretchOf(request, video);
+  const { width, height, segmentFrames: numFrames } = sampling;
+  const size = { width, height, numFrames };
+  const tiling = await chooseTiling(request, description, size, workDirOf(request), notify);
   const placement = await resolvePlacement(request, notify);
   const model = await LoadedModel.open(request.model, placement, request.loras);
-  return { request, sampling, image, stretch, model };
+  return { request, sampling, image, stretch, tiling, model };
 }

@@ -2,6 +2,7 @@
 import type { AudioOutcome } from "../media/video.ts";
 import type { SharingPlan } from "./sharing-plan.ts";
 import type { Plan } from "./plan.ts";
+import type { VaeTiling } from "./vae-tiling.ts";
 
 /** The parts of a run, in order. */
 export const PHASES = ["perceive", "base", "interpolate", "write"] as const;
@@ -42,6 +43,8 @@ export interface PlanEvent {
   readonly plan: Plan;
   /** Null when nothing is shared. */
   readonly sharing: SharingPlan | null;
+  /** Tiles that the VAE works in; null where frames stay whole. */
+  readonly tiling: VaeTiling | null;
   readonly fps: number;
   readonly width: number;
   readonly height: number;

@@ -19,9 +19,14 @@ export interface WorkDirectoryContents {
   readonly steps: readonly RecordedStep[];
 }
 
+/** The settings of the run that a folder belongs to; null where there is none. */
+export async function readSettings(path: string): Promise<RunSettings | null> {
+  return (await readManifest(path))?.settings ?? null;
+}
+
 /** @throws UserError when there is no manifest of a run */
 export async function readWorkDirectory(path: string): Promise<WorkDirectoryContents> {
-  const manifest = manifestSchema.safeParse(await readJson(join(path, "run.json"))).data;
+  const manifest = await readManifest(path);
   if (!manifest) throw new UserError(`${path} is not a work directory: it has no valid run.json`);
   const steps: RecordedStep[] = [];
   for (const name of (await readdir(path)).sort()) {
@@ -38,6 +43,10 @@ export async function readWorkDirectory(path: string): Promise<WorkDirectoryCont
     });
   }
   return { ...manifest, steps };
+}
+
+async function readManifest(path: string) {
+  return manifestSchema.safeParse(await readJson(join(path, "run.json"))).data;
 }
 
 async function readJson(path: string): Promise<unknown> {

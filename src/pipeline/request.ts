@@ -170,6 +170,8 @@ export const generateRequestSchema = z
     anchor: z
       .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2, ANCHORS)], { error: ANCHORS })
       .default("auto"),
+    /** Whether the VAE works in tiles; auto does so where whole frames would take too much memory. */
+    vaeTiling: z.enum(["auto", "on", "off"]).default("auto"),
     device: z.string().default("cpu"),
     precision: z.string().default("auto"),
     /** Threads inside one operation of the CPU. */
@@ -202,6 +204,11 @@ export type PrepareRequest = z.input<typeof prepareRequestSchema>;
 /** A checked request, defaults of the schema filled in. */
 export type CheckedGenerateRequest = z.output<typeof generateRequestSchema>;
 export type CheckedPrepareRequest = z.output<typeof prepareRequestSchema>;
+
+/** The folder of a request's unfinished work. */
+export function workDirOf({ workDir, out }: CheckedGenerateRequest): string {
+  return workDir ?? `${out}.work`;
+}
 
 /** @throws UserError naming every option at fault */
 export function checkGenerateRequest(request: unknown): CheckedGenerateRequest {

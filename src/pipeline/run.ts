@@ -1,13 +1,16 @@
 /** What all parts of one run of `generate` share. */
+import type { VideoCodec } from "../diffusion/latents.ts";
 import type { LoadedModel } from "../diffusion/loaded-model.ts";
+import { TiledVae } from "../diffusion/tiled-vae.ts";
 import type { Image } from "../media/pixels.ts";
 import { type RunInputs, openInputs } from "./inputs.ts";
 import type { Plan } from "./plan.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { GenerateEvent, GenerateResult, ObservedRunOptions } from "./progress.ts";
-import type { CheckedGenerateRequest } from "./request.ts";
+import { type CheckedGenerateRequest, workDirOf } from "./request.ts";
 import { type SamplingSettings, identifyRun } from "./settings.ts";
 import type { Stretch } from "./timing.ts";
+import type { VaeTiling } from "./vae-tiling.ts";
 import { WorkDirectory } from "./work-directory.ts";
 
 export class Run {
@@ -19,7 +22,10 @@ export class Run {
   readonly sampling: SamplingSettings;
   readonly image: Image;
   readonly stretch: Stretch | null;
+  readonly tiling: VaeTiling | null;
   readonly model: LoadedModel;
+  /** The model's VAE, in tiles where the run asks for them. */
+  readonly vae: VideoCodec;
   readonly meter: ProgressMeter;
 
   private constructor(
@@ -28,12 +34,14 @@ export class Run {
     readonly report: (event: GenerateEvent) => void,
     readonly signal: AbortSignal | undefined,
   ) {
-    const { request, sampling, image, stretch, model } = inputs;
+    const { request, sampling, image, stretch, tiling, model } = inputs;
     this.request = request;
     this.sampling = sampling;
     this.image = image;
     this.stretch = stretch;
+    this.tiling = tiling;
     this.model = model;
+    this.vae = tiling ? new TiledVae(model.vae) : model.vae;
     this.meter = new ProgressMeter(report);
   }
 
@@ -47,11 +55,10 @@ export class Run {
   ): Promise<Run> {
     const notify = (message: string): void => onProgress({ type: "notice", message });
     const inputs = await openInputs(request, notify, signal);
-    const { sampling, model } = inputs;
+    const { sampling, tiling, model } = inputs;
     try {
-      const settings = await identifyRun(request, sampling, model.placement);
-      const folder = request.workDir ?? `${request.out}.work`;
-      const work = await WorkDirectory.open(folder, settings, !request.resume);
+      const settings = await identifyRun(request, sampling, tiling !== null, model.placement);
+      const work = await WorkDirectory.open(workDirOf(request), settings, !request.resume);
       return new Run(inputs, work, onProgress, signal);
     } catch (error) {
       await model.release();

@@ -29,7 +29,7 @@ export class InputEncoder {
     onStep: (step: number, of: number) => void,
   ): Promise<SegmentInputs> {
     this.scene ??= this.encodeScene();
-    const { model, sampling, signal } = this.run;
+    const { model, vae, sampling, signal } = this.run;
     const numFrames = segment.frames.length;
     const videos = await this.driver.render(
       segment.frames,
@@ -40,13 +40,13 @@ export class InputEncoder {
         onStep(numDrawn, 2 * numFrames);
       },
     );
-    const conditions = await encodeConditions(model.vae, videos, kept);
+    const conditions = await encodeConditions(vae, videos, kept);
     onStep(2 * numFrames, 2 * numFrames);
     return { ...conditions, ...(await this.scene) };
   }
 
   private async encodeScene(): Promise<Scene> {
-    const { model, sampling, image } = this.run;
+    const { model, vae, sampling, image } = this.run;
     const { prompt, negativePrompt, subject, width, height } = sampling;
     const positive = await model.encodePrompt(prompt);
     const negative = await model.encodePrompt(negativePrompt);
@@ -54,7 +54,7 @@ export class InputEncoder {
     return {
       contexts: { positive: positive.context, negative: negative.context },
       subjectTokens: model.subjectTokens(prompt, subject ?? undefined),
-      ...(await model.encodeReference(centerCropResize(image, width, height))),
+      ...(await model.encodeReference(centerCropResize(image, width, height), vae)),
     };
   }
 }

@@ -36,9 +36,9 @@ export class SegmentMaker {
     private readonly denoiser: Denoiser,
     private readonly sharing: BackgroundSharing | null,
   ) {
-    const { sampling, model } = run;
+    const { sampling, model, tiling } = run;
     const size = { width: sampling.width, height: sampling.height, numFrames: plan.segmentFrames };
-    this.workPerSegment = segmentWork(segmentCost(model.description, size, null), sampling);
+    this.workPerSegment = segmentWork(segmentCost(model.description, size, null, tiling !== null), sampling);
     this.inputs = new InputEncoder(run, perceived.driver);
     this.schedule = flowMatchSchedule(sampling.numSteps, { shift: sampling.shift });
     this.latentShape = latentShapeOf(model.description, size);
@@ -137,7 +137,7 @@ export class SegmentMaker {
   }
 
   private async decode(segment: Segment, latents: Float32Array, path: string): Promise<void> {
-    const decoded = this.run.model.vae.decode(float32(latents, [1, ...this.latentShape]));
+    const decoded = this.run.vae.decode(float32(latents, [1, ...this.latentShape]));
     await writeFrames(path, this.countFrames(segment, decoded));
   }
 

@@ -16,6 +16,7 @@ import { resolveDevice, resolvePrecision } from "../runtime/devices.ts";
 import { UserError } from "../tensor/errors.ts";
 import { planSegments } from "./plan.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
+import { VAE_TILING } from "./vae-tiling.ts";
 import { type RunSettings, hashFile } from "./work-directory.ts";
 
 /** The prompt of requests without one. It says nothing about the person but where attention finds them. */
@@ -118,6 +119,7 @@ export async function checkOutput({ out, image, video, keypoints }: CheckedGener
 export async function identifyRun(
   request: CheckedGenerateRequest,
   sampling: SamplingSettings,
+  isTiled: boolean,
   placement: Placement,
 ): Promise<RunSettings> {
   const inputs: Record<string, string> = {};
@@ -134,6 +136,7 @@ export async function identifyRun(
   const choices = { ...sampling, align, kvShare, kvMode, anchor, ...placement };
   return {
     version: await packageVersion(),
+    [VAE_TILING]: isTiled ? "on" : "off",
     ...inputs,
     ...Object.fromEntries(
       Object.entries(choices).map(([name, value]) => [

@@ -1,4 +1,5 @@
-/** How fast this machine multiplies matrices, and how much memory the process has taken. */
+/** How fast this machine multiplies matrices, how much memory it has left and the process has taken. */
+import { freemem } from "node:os";
 import { Graph, matmul, serialize } from "../graph/index.ts";
 import { float32 } from "../tensor/tensor.ts";
 import { Engine } from "./engine.ts";
@@ -42,6 +43,13 @@ export async function matmulSpeed(options: MatmulSpeedOptions = {}): Promise<num
   } finally {
     await engine.release();
   }
+}
+
+/** Bytes that this process may still take: what the machine has free, and what a container leaves it. */
+export function freeMemoryBytes(): number {
+  const limit = process.constrainedMemory();
+  // 0 where nothing is known of a limit.
+  return limit === 0 ? freemem() : Math.max(0, Math.min(freemem(), limit - process.memoryUsage.rss()));
 }
 
 /**

@@ -10,12 +10,15 @@ import type { Checkpoint, TensorEntry } from "./safetensors.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import { checkWeights, readWeight } from "./weights.ts";
 
+/** Models whose weights take more bytes than this as float32 stay in their files. */
+export const MAP_BEYOND_BYTES = 2 ** 31;
+
 export interface SharedWeightsOptions {
   /** For messages, e.g. "the denoiser". */
   readonly model: string;
   /**
    * Models whose weights take more bytes than this as float32 stay in their files, which are mapped into memory;
-   * 2 GiB by default.
+   * by default `MAP_BEYOND_BYTES`.
    */
   readonly mapBeyondBytes?: number;
 }
@@ -50,7 +53,7 @@ export class SharedWeights {
     private readonly options: SharedWeightsOptions,
   ) {
     const bytes = [...checkpoint.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    this.isLarge = bytes > (options.mapBeyondBytes ?? 2 ** 31);
+    this.isLarge = bytes > (options.mapBeyondBytes ?? MAP_BEYOND_BYTES);
   }
 
   /**

@@ -11,6 +11,7 @@ function planOf(numFrames: number): GenerationPlan {
     height: 192,
     numSteps: 8,
     guidanceScale: 1.5,
+    tiling: { numTiles: 4, width: 96, height: 128 },
     tokens: { video: 864, ref: 96, text: 64, image: 17 },
     sharing: { shot: "full-body", steps: [0, 2], blocks: [6, 8], mode: "paper" },
     work: {
@@ -20,7 +21,15 @@ function planOf(numFrames: number): GenerationPlan {
       decodeFlops: 5e11,
       totalFlops: 8.2e12,
     },
-    memory: { weightBytes: 3e7, sharedKeyBytes: 2e6, workingBytes: 9e7, totalBytes: 7e8 },
+    memory: {
+      weightBytes: 3e7,
+      denoiserBytes: 9e7,
+      sharedKeyBytes: 2e6,
+      vaeBytes: 8e7,
+      encoderBytes: 4e6,
+      frameBytes: 6e6,
+      totalBytes: 7e8,
+    },
     diskBytes: 2e7,
     gflops: 212.4,
     estimatedMs: { perceive: 12_000, base: 40_000, interpolate: 30_000, write: 1_000, total: 83_000 },
@@ -33,6 +42,7 @@ test("a plan as people read it", () => {
       segments  3 of 33 frames; 9 head and 8 tail frames kept
       sampling  8 steps, guidance 1.5
       sharing   full-body: steps 0 to 1, blocks 6 to 7
+      VAE       4 tiles of 96x128 pixels
       tokens    864 video + 96 reference, 64 text, 17 image
 
       segment  kind
@@ -49,11 +59,14 @@ test("a plan as people read it", () => {
       stitch and write                            1.0 s
       together                       8.20 T  1 min 23 s
 
-      memory                     668 MiB
-        weights                 28.6 MiB
-        shared keys and values   1.9 MiB
-        working set             85.8 MiB
-      work directory            19.1 MiB
+      memory                            668 MiB
+        weights                        28.6 MiB
+        denoiser                       85.8 MiB
+        shared keys and values          1.9 MiB
+        VAE                            76.3 MiB
+        text or image encoder, before   3.8 MiB
+        frames of a segment             5.7 MiB
+      work directory                   19.1 MiB
 
     Times are estimates for this machine, at 212 GFLOPS. Nothing was generated."
   `);

@@ -1,5 +1,5 @@
 /** `posegen generate --dry-run`: what a run will do, and what it will cost. */
-import type { GenerationPlan, Segment, SharingPlan } from "../../index.ts";
+import type { GenerationPlan, Segment, SharingPlan, VaeTiling } from "../../index.ts";
 import { formatBytes, formatCount, formatDuration, formatNumber } from "./quantities.ts";
 import { textTable } from "./text-table.ts";
 
@@ -31,6 +31,7 @@ export function planTable(plan: GenerationPlan): string {
     ],
     ["sampling", `${numSteps} steps, guidance ${formatNumber(guidanceScale)}`],
     ["sharing", sharingText(plan.sharing)],
+    ["VAE", tilingText(plan.tiling)],
     ["tokens", `${tokens.video} video + ${tokens.ref} reference, ${tokens.text} text, ${tokens.image} image`],
   ];
   const cost = [
@@ -50,8 +51,11 @@ export function planTable(plan: GenerationPlan): string {
   const space = [
     ["memory", formatBytes(memory.totalBytes)],
     ["  weights", formatBytes(memory.weightBytes)],
+    ["  denoiser", formatBytes(memory.denoiserBytes)],
     ["  shared keys and values", formatBytes(memory.sharedKeyBytes)],
-    ["  working set", formatBytes(memory.workingBytes)],
+    ["  VAE", formatBytes(memory.vaeBytes)],
+    ["  text or image encoder, before", formatBytes(memory.encoderBytes)],
+    ["  frames of a segment", formatBytes(memory.frameBytes)],
     ["work directory", formatBytes(plan.diskBytes)],
   ];
   return [
@@ -68,6 +72,12 @@ export function sharingText(sharing: SharingPlan | null): string {
   const { shot, steps, blocks, mode } = sharing;
   const where = `steps ${steps[0]} to ${steps[1] - 1}, blocks ${blocks[0]} to ${blocks[1] - 1}`;
   return `${shot === null ? "" : `${shot}: `}${where}${mode === "paper" ? "" : ` (${mode})`}`;
+}
+
+function tilingText(tiling: VaeTiling | null): string {
+  if (tiling === null) return "whole frames";
+  const { numTiles, width, height } = tiling;
+  return `${numTiles} tiles of ${width}x${height} pixels`;
 }
 
 function segmentRows(segments: readonly Segment[], segmentFrames: number): string[][] {

@@ -58,7 +58,11 @@ export function addDrivingFlags(command: Command): Command {
       "frames per second of the result, or source, those of the video (default: the model's)",
       parseRate,
     )
-    .option("--start <time>", "where in the video to begin: seconds, or M:SS (default: its beginning)", parseTime)
+    .option(
+      "--start <time>",
+      "where in the video to begin: seconds, or M:SS (default: its beginning)",
+      parseTime,
+    )
     .option("--end <time>", "where in the video to end (default: its end)", parseTime)
     .option(
       "--align <mode>",
@@ -161,6 +165,7 @@ export interface PlacementFlags {
   readonly device?: string;
   readonly precision?: string;
   readonly threads?: number;
+  readonly vaeTiling?: NonNullable<GenerateRequest["vaeTiling"]>;
 }
 
 export function addPlacementFlags(command: Command): Command {
@@ -168,9 +173,14 @@ export function addPlacementFlags(command: Command): Command {
     .optionsGroup("Placement:")
     .option("--device <name>", "cpu, cuda, webgpu, dml, coreml or auto; see `posegen doctor` (default: cpu)")
     .option("--precision <type>", "float32, float16 or auto (default: auto)")
-    .option("--threads <n>", "threads of the CPU (default: one per core)", parseNumber);
+    .option("--threads <n>", "threads of the CPU (default: one per core)", parseNumber)
+    .option(
+      "--vae-tiling <when>",
+      "frames to latents and back in tiles, in less memory and more time: on, off, or auto, where whole frames would " +
+        "take more than half of the free memory (default: auto)",
+    );
 }
 
-export function placementRequest({ device, precision, threads }: PlacementFlags) {
-  return { device, precision, threads };
+export function placementRequest({ device, precision, threads, vaeTiling }: PlacementFlags) {
+  return { device, precision, threads, vaeTiling };
 }
