@@ -36,6 +36,7 @@ export class Monitor {
   private peakFlops = NaN;
   /** Mean over recent steps. */
   private flopsPerMs: number | null = null;
+  private hasStepped = false;
 
   /** @param costAt what the step from `step` to `step + 1` takes */
   constructor(
@@ -59,12 +60,15 @@ export class Monitor {
   async step(report: StepReport): Promise<void> {
     const { flops, samples } = this.costAt(report.step - 1);
     const speed = flops / report.durationMs;
-    this.flopsPerMs = this.flopsPerMs === null ? speed : (1 - NEWEST) * this.flopsPerMs + NEWEST * speed;
+    const mean = this.flopsPerMs === null ? speed : (1 - NEWEST) * this.flopsPerMs + NEWEST * speed;
+    // The first step of a start also prepares the graph.
+    if (this.hasStepped) this.flopsPerMs = mean;
+    this.hasStepped = true;
     const progress = {
       ...report,
       samplesPerSecond: (1000 * samples) / report.durationMs,
       peakShare: (1000 * speed) / this.peakFlops,
-      remainingMs: this.flopsAfter(report.step) / this.flopsPerMs,
+      remainingMs: this.flopsAfter(report.step) / mean,
     };
     const { metrics, learningRate, gradientNorm, samplesPerSecond, peakShare } = progress;
     this.scalars(report.step, "train/", { ...metrics, learningRate, gradientNorm });

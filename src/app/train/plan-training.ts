@@ -27,12 +27,15 @@ export interface TrainingPlan {
   readonly gflops: number;
 }
 
-/** Share of the speed of matrix products that training steps reach; see the figures in docs/training.md. */
-const SPEED_SHARE = 0.7;
+/** Share of the speed of matrix products that training steps reach: `npm run bench` found 78 to 82 %. */
+const SPEED_SHARE = 0.8;
 /** Node.js with the engine. */
 const PROGRAM_BYTES = 300e6;
-/** What ONNX Runtime takes for each byte of intermediate results that live at the same time. */
-const WORKING_FACTOR = 2.5;
+/**
+ * What ONNX Runtime takes for each byte of intermediate results that live at the same time: 1.75 and 1.78 for steps of
+ * the mini base with 4 clips of 1 and of 3 latent frames at 128x192.
+ */
+const WORKING_FACTOR = 1.8;
 /** Per trained parameter: itself, its average, gradient, two moments, and the copy that starts are made from. */
 const TRAINED_COPIES = 6;
 
