@@ -24,7 +24,7 @@ async function analyze(
 ): Promise<PersonFrame[]> {
   const frames: PersonFrame[] = [];
   const source = images.map((image, i) => ({ image, timeS: i / 16 }));
-  for await (const frame of analyzeFrames(source, { quality })) frames.push(frame);
+  for await (const frame of analyzeFrames(() => source, { quality })) frames.push(frame);
   return frames;
 }
 
@@ -97,7 +97,8 @@ describe("analyzeFrames", () => {
     expect(frames.map(({ found }) => found.body)).toEqual([true, true, false, false, true, true]);
     const neck = frames.map(({ pose }) => pose.body[1]!);
     expect(neck.every(({ score }) => score > 0.5)).toBe(true);
-    expect(neck[2]!.x).toBeCloseTo(neck[1]!.x + (neck[4]!.x - neck[1]!.x) / 3, 6);
+    // Smoothing bends the straight line a little.
+    expect(Math.abs(neck[2]!.x - neck[1]!.x - (neck[4]!.x - neck[1]!.x) / 3)).toBeLessThan(4);
   });
 
   it("reports a video without people as the user's error", async () => {
@@ -110,7 +111,7 @@ describe("analyzeFrames", () => {
     const missing = analyzeVideo("does/not/exist.mp4", { quality: "lite" });
     await expect(missing.next()).rejects.toThrow(UserError);
     const source = clips[0]!.map(({ image }) => ({ image, timeS: 0 }));
-    const stopped = analyzeFrames(source, {
+    const stopped = analyzeFrames(() => source, {
       quality: "lite",
       signal: AbortSignal.abort(new Error("enough")),
     });

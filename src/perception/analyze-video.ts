@@ -1,20 +1,48 @@
 import type { Image } from "../media/pixels.ts";
 import { type DecodeOptions, decodeVideo } from "../media/video.ts";
 import { UserError } from "../tensor/errors.ts";
+import {
+  type PersonChoice,
+  type PersonSummary,
+  choosePerson,
+  rankPeople,
+  summarizePerson,
+  tracksToFollow,
+} from "./choose-person.ts";
+import { EmbeddedEyes } from "./embedded-eyes.ts";
 import { fillGaps } from "./fill-gaps.ts";
+import { Guide } from "./guide.ts";
 import { HandTracker, type HandsObservation } from "./hands.ts";
+import { holdPose } from "./hold-pose.ts";
 import { handDepths, poseFromBody } from "./keypoints.ts";
 import type { PersonFrame } from "./person-frame.ts";
 import type { PersonMask } from "./person-mask.ts";
 import { type PoseObservation, PoseTracker, type PoseTrackerOptions } from "./pose.ts";
 import { ImagePyramid } from "./region.ts";
+import { smoothPoses } from "./smooth.ts";
+import { surveyFrames } from "./survey.ts";
+import { trackPeople } from "./tracks.ts";
 
 export interface AnalysisOptions {
   /** Body networks from fast to accurate; `heavy` by default. */
   readonly quality?: NonNullable<PoseTrackerOptions["quality"]>;
+  /** Whom to follow; the most prominent person by default. */
+  readonly person?: PersonChoice;
   /** Where converted networks are kept; the user's cache folder by default. */
   readonly cacheFolder?: string;
   readonly signal?: AbortSignal;
+  /** Called after each frame of the first, quick look at all of the video. */
+  readonly onSurveyed?: (numFrames: number) => void;
+  /** Told who is in the video, before the first frame is given. */
+  readonly onPeople?: (cast: Cast) => void;
+}
+
+/** Who is in a video, and who of them is followed. */
+export interface Cast {
+  /** The most prominent first. */
+  readonly people: readonly PersonSummary[];
+  /** Number of the followed person; 0 when nobody was found. */
+  readonly followed: number;
 }
 
 /** A frame to analyse. */
@@ -27,27 +55,36 @@ export interface SourceFrame {
 const HAND_FOUND = 0.7;
 
 /**
- * Finds the person in every frame of a video, in order and one by one: memory does not grow with its length. Of several
- * people the largest is followed. Short gaps are interpolated. The same video gives the same frames.
- * @throws UserError when the file is no video, and after its last frame when no frame shows a person
+ * Finds one person in every frame of a video, in order and one by one: memory hardly grows with its length. The video
+ * is read twice: a quick look finds everybody in it (`surveyFrames`, `trackPeople`), then one of them is followed.
+ * Short gaps are interpolated (`fillGaps`), the poses smoothed (`smoothPoses`), and where the person is not seen for
+ * long, the last pose is held (`holdPose`). The same video gives the same frames.
+ * @throws UserError when the file is no video, when `person` is not in it, and after its last frame when no frame shows
+ *   a person
  */
 export async function* analyzeVideo(
   path: string,
   options: AnalysisOptions & Omit<DecodeOptions, "signal"> = {},
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  yield* analyzeFrames(decodeVideo(path, options), options, path);
+  yield* analyzeFrames(() => decodeVideo(path, options), options, path);
 }
 
-/** `analyzeVideo` of frames from anywhere. `name` stands for them in messages. */
+/**
+ * `analyzeVideo` of frames from anywhere.
+ * @param open begins the same frames anew each time
+ * @param name stands for them in messages
+ */
 export async function* analyzeFrames(
-  frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+  open: () => AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
   options: AnalysisOptions = {},
   name = "the driving video",
 ): AsyncGenerator<PersonFrame, void, undefined> {
+  const guide = await guideThrough(open(), options, name);
   const finder = await PersonFinder.load(options);
   let numWithBody = 0;
   try {
-    for await (const frame of fillGaps(finder.find(frames, options))) {
+    const found = fillGaps(finder.find(open(), { ...options, guide }));
+    for await (const frame of holdPose(smoothPoses(found))) {
       if (frame.found.body) numWithBody++;
       yield frame;
     }
@@ -61,8 +98,41 @@ export async function* analyzeFrames(
   }
 }
 
+async function guideThrough(
+  frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+  { cacheFolder, person, signal, onSurveyed, onPeople }: AnalysisOptions,
+  name: string,
+): Promise<Guide> {
+  const eyes = await EmbeddedEyes.load({
+    quality: "lite",
+    ...(cacheFolder !== undefined && { cacheFolder }),
+  });
+  try {
+    const observers = { ...(signal && { signal }), ...(onSurveyed && { onFrame: onSurveyed }) };
+    const survey = await surveyFrames(frames, eyes, observers);
+    const people = rankPeople(trackPeople(survey));
+    const nobody = people.length === 0 && person === undefined;
+    const chosen = nobody ? { tracks: [] } : choosePerson(people, person, name);
+    onPeople?.({
+      people: people.map((each, i) => summarizePerson(each, i + 1, survey.samples.length)),
+      followed: people.indexOf(chosen) + 1,
+    });
+    return new Guide(tracksToFollow(chosen, people, survey), people, survey);
+  } finally {
+    await eyes.release();
+  }
+}
+
 /** Where the person's mask goes. */
 export type MaskListener = (mask: PersonMask | null, index: number) => void;
+
+export interface FindOptions {
+  readonly signal?: AbortSignal;
+  /** Told each frame's mask, in order; null where there is none, as without the option `mask` of `load`. */
+  readonly onMask?: MaskListener;
+  /** Knows whom to follow; without it that is the largest person when the search begins. */
+  readonly guide?: Guide;
+}
 
 /** The networks that find a person, loaded once for any number of videos, which are looked at one after another. */
 export class PersonFinder {
@@ -78,11 +148,10 @@ export class PersonFinder {
 
   /**
    * The person in each frame of a video, gaps left open. Nothing is taken over from an earlier video.
-   * @param onMask told each frame's mask, in order; null where there is none, as without the option `mask` of `load`
    */
   async *find(
     frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
-    { signal, onMask }: { readonly signal?: AbortSignal; readonly onMask?: MaskListener } = {},
+    { signal, onMask, guide }: FindOptions = {},
   ): AsyncGenerator<PersonFrame, void, undefined> {
     this.poses.reset();
     this.hands.reset();
@@ -93,9 +162,12 @@ export class PersonFinder {
       for await (const frame of frames) {
         signal?.throwIfAborted();
         const pyramid = new ImagePyramid(frame.image);
-        const [observation, finished] = await Promise.all([this.poses.next(pyramid), previous]);
+        const about = guide?.at(index);
+        const [observation, finished] = await Promise.all([this.poses.next(pyramid, about), previous]);
         onMask?.(observation.body?.mask ?? null, index);
-        previous = completeFrame(this.hands, pyramid, frame, observation, index++);
+        const place = { index, ...(about?.isCut && { cut: true as const }) };
+        previous = completeFrame(this.hands, pyramid, frame, observation, place);
+        index++;
         // It is awaited above or below; a failure while the next frame is decoded must wait until then.
         previous.catch(() => {});
         if (finished) yield finished;
@@ -116,13 +188,14 @@ async function completeFrame(
   pyramid: ImagePyramid,
   { image, timeS }: SourceFrame,
   { body, numPeople }: PoseObservation,
-  index: number,
+  place: Pick<PersonFrame, "index" | "cut">,
 ): Promise<PersonFrame> {
+  if (place.cut) tracker.reset();
   const hands = await tracker.next(pyramid, body);
   const size = { width: image.width, height: image.height };
   const isFound = (side: keyof HandsObservation): boolean => (hands[side]?.score ?? 0) >= HAND_FOUND;
   return {
-    index,
+    ...place,
     timeS,
     size,
     pose: poseFromBody(body, hands, size),

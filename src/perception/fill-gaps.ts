@@ -7,16 +7,19 @@ export const MAX_GAP = 8;
 /**
  * Bridges short gaps: where the body or a hand is missing in at most `maxGap` frames, its points move in a straight
  * line from where they were to where they appear again, a hand's relative to the wrist. Longer gaps, and those at
- * the beginning and the end, stay as they are. At most `maxGap` frames are read ahead.
+ * the beginning and the end, and those that a cut lies in stay as they are. At most `maxGap` frames are read ahead.
  */
 export async function* fillGaps(
   frames: AsyncIterable<PersonFrame>,
   maxGap: number = MAX_GAP,
 ): AsyncGenerator<PersonFrame, void, undefined> {
   const ahead: PersonFrame[] = [];
-  const last: Record<Part, PersonFrame | null> = { body: null, leftHand: null, rightHand: null };
+  let last = nothingSeen();
   const emit = (): PersonFrame => {
     const frame = ahead.shift()!;
+    if (frame.cut) last = nothingSeen();
+    const untilCut = ahead.findIndex(({ cut }) => cut);
+    const shot = untilCut < 0 ? ahead : ahead.slice(0, untilCut);
     let { pose, depths } = frame;
     for (const part of PARTS) {
       if (frame.found[part]) {
@@ -24,14 +27,13 @@ export async function* fillGaps(
         continue;
       }
       const before = last[part];
-      const after = ahead.find((later) => later.found[part]);
+      const after = shot.find((later) => later.found[part]);
       if (!before || !after || after.index - before.index - 1 > maxGap) continue;
       const t = (frame.index - before.index) / (after.index - before.index);
       pose = { ...pose, [part]: between(part, before.pose, after.pose, t, pose) };
       if (part === "body") continue;
       const side = part === "leftHand" ? "left" : "right";
-      const [from, to] = [before.depths[side], after.depths[side]];
-      depths = { ...depths, [side]: from.map((depth, i) => depth + (to[i]! - depth) * t) };
+      depths = { ...depths, [side]: blendDepths(before.depths[side], after.depths[side], t) };
     }
     return { ...frame, pose, depths };
   };
@@ -43,6 +45,33 @@ export async function* fillGaps(
 }
 
 type Part = keyof PersonFrame["found"];
+
+const nothingSeen = (): Record<Part, PersonFrame | null> => ({ body: null, leftHand: null, rightHand: null });
+
+/** All of a person at time t of 0..1 on the straight way from one frame to another. */
+export function blendPoses(
+  before: PersonFrame,
+  after: PersonFrame,
+  t: number,
+): Pick<PersonFrame, "pose" | "depths"> {
+  const body = between("body", before.pose, after.pose, t, before.pose);
+  const now = { ...before.pose, body };
+  return {
+    pose: {
+      body,
+      leftHand: between("leftHand", before.pose, after.pose, t, now),
+      rightHand: between("rightHand", before.pose, after.pose, t, now),
+    },
+    depths: {
+      left: blendDepths(before.depths.left, after.depths.left, t),
+      right: blendDepths(before.depths.right, after.depths.right, t),
+    },
+  };
+}
+
+function blendDepths(from: readonly number[], to: readonly number[], t: number): number[] {
+  return from.map((depth, i) => depth + (to[i]! - depth) * t);
+}
 
 /** The body first: hands are placed at its wrists. */
 const PARTS: readonly Part[] = ["body", "leftHand", "rightHand"];

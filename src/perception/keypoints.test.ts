@@ -20,7 +20,7 @@ function bodyWith(changes: Partial<Record<BodyLandmarkName, Partial<BodyLandmark
     world: { x: 0, y: 0, z: 0 },
     ...changes[name],
   }));
-  return { landmarks, score: 1, region: REGION, mask: null };
+  return { landmarks, score: 1, region: REGION, mask: null, keypoints: null };
 }
 
 function handAt(x: number, score: number): HandPose {

@@ -1,5 +1,6 @@
 import type { Session } from "../runtime/session.ts";
 import { float32 } from "../tensor/tensor.ts";
+import type { DetectedPerson } from "./eyes.ts";
 import { type DetectorLayout, readDetections } from "./detections.ts";
 import {
   type ImagePyramid,
@@ -9,13 +10,6 @@ import {
   uprightRotation,
   wholeImage,
 } from "./region.ts";
-
-/** A person found in a picture: where the landmark network should look. */
-export interface DetectedPerson {
-  readonly score: number;
-  /** Around the whole body, the spine upright. */
-  readonly region: Region;
-}
 
 const LAYOUT: DetectorLayout = {
   resolution: 224,

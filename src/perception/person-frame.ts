@@ -11,9 +11,11 @@ export interface PersonFrame {
   readonly size: Size;
   readonly pose: PoseKeypoints;
   readonly depths: HandDepths;
-  /** People in the frame, or in the last one that was searched for all. */
+  /** People in the frame. */
   readonly numPeople: number;
-  /** What was found in this very frame; the rest is unseen, or interpolated over a short gap. */
+  /** Present when the frame begins a new shot: nothing moves from the frame before to this one. */
+  readonly cut?: true;
+  /** What was found in this very frame; the rest is unseen, interpolated over a short gap, or held over a long one. */
   readonly found: { readonly body: boolean; readonly leftHand: boolean; readonly rightHand: boolean };
 }
 
@@ -25,6 +27,18 @@ export interface AnalysisSummary {
   readonly numWithRightHand: number;
   /** Most people found at once. */
   readonly maxPeople: number;
+  /** Stretches of frames without the person. */
+  readonly absences: readonly Absence[];
+  /** Times of the frames that begin a new shot, seconds. */
+  readonly cutsS: readonly number[];
+}
+
+/** A stretch of frames without the person, the first and the last of them. */
+export interface Absence {
+  readonly fromFrame: number;
+  readonly toFrame: number;
+  readonly fromS: number;
+  readonly toS: number;
 }
 
 export const EMPTY_SUMMARY: AnalysisSummary = {
@@ -33,15 +47,33 @@ export const EMPTY_SUMMARY: AnalysisSummary = {
   numWithLeftHand: 0,
   numWithRightHand: 0,
   maxPeople: 0,
+  absences: [],
+  cutsS: [],
 };
 
 /** The summary of one more frame: `frames.reduce(addToSummary, EMPTY_SUMMARY)`. */
-export function addToSummary(summary: AnalysisSummary, { found, numPeople }: PersonFrame): AnalysisSummary {
+export function addToSummary(summary: AnalysisSummary, frame: PersonFrame): AnalysisSummary {
+  const { found, numPeople, timeS, cut } = frame;
   return {
+    ...summary,
     numFrames: summary.numFrames + 1,
     numWithBody: summary.numWithBody + (found.body ? 1 : 0),
     numWithLeftHand: summary.numWithLeftHand + (found.leftHand ? 1 : 0),
     numWithRightHand: summary.numWithRightHand + (found.rightHand ? 1 : 0),
     maxPeople: Math.max(summary.maxPeople, numPeople),
+    absences: absencesWith(summary.absences, frame),
+    cutsS: cut ? [...summary.cutsS, timeS] : summary.cutsS,
   };
+}
+
+function absencesWith(
+  absences: readonly Absence[],
+  { index, timeS, found }: PersonFrame,
+): readonly Absence[] {
+  if (found.body) return absences;
+  const last = absences.at(-1);
+  if (last?.toFrame !== index - 1) {
+    return [...absences, { fromFrame: index, toFrame: index, fromS: timeS, toS: timeS }];
+  }
+  return [...absences.slice(0, -1), { ...last, toFrame: index, toS: timeS }];
 }

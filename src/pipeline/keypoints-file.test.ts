@@ -120,6 +120,8 @@ describe("a driver", () => {
       numWithLeftHand: 2,
       numWithRightHand: 0,
       maxPeople: 2,
+      absences: [],
+      cutsS: [],
     });
     // Nose and ankles are 14 of 200 pixels apart.
     expect(driver.shot).toBe("distant");

@@ -40,6 +40,8 @@ const frameSchema = z.object({
   leftHand: hand.default(null),
   rightHand: hand.default(null),
   people: z.number().int().nonnegative().default(1),
+  /** Present when the frame begins a new shot. */
+  cut: z.literal(true).optional(),
   /** What was seen in this very frame: body, left hand, right hand. */
   found: z.tuple([z.boolean(), z.boolean(), z.boolean()]).optional(),
 });
@@ -59,7 +61,7 @@ export async function writeKeypoints(
 }
 
 /** Positions to a hundredth of a pixel, scores to a thousandth. */
-function toLine({ size, pose, depths, numPeople, found }: PersonFrame): FrameLine {
+function toLine({ size, pose, depths, numPeople, cut, found }: PersonFrame): FrameLine {
   const point = ({ x, y, score: s }: Keypoint): [number, number, number] => [
     round(x, 100),
     round(y, 100),
@@ -73,6 +75,7 @@ function toLine({ size, pose, depths, numPeople, found }: PersonFrame): FrameLin
     leftHand: handOf(pose.leftHand, depths.left),
     rightHand: handOf(pose.rightHand, depths.right),
     people: numPeople,
+    ...(cut && { cut }),
     found: [found.body, found.leftHand, found.rightHand],
   };
 }
@@ -98,6 +101,7 @@ function fromLine(line: FrameLine, index: number, fps: number): PersonFrame {
     pose: { body, leftHand: handOf(line.leftHand), rightHand: handOf(line.rightHand) },
     depths: { left: depthOf(line.leftHand), right: depthOf(line.rightHand) },
     numPeople: line.people,
+    ...(line.cut && { cut: line.cut }),
     found: { body: foundBody, leftHand: foundLeft, rightHand: foundRight },
   };
 }

@@ -1,5 +1,6 @@
 /** Finds the driving motion: from a file of poses, or from the driving video. */
-import { analyzeVideo } from "../perception/analyze-video.ts";
+import { type Cast, analyzeVideo } from "../perception/analyze-video.ts";
+import type { PersonChoice } from "../perception/choose-person.ts";
 import { type AnalysisSummary, type PersonFrame } from "../perception/person-frame.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import type { Driver } from "./driver.ts";
@@ -58,7 +59,8 @@ async function findPoses(run: Run): Promise<FinishedStep> {
     id: "keypoints",
     files: ["keypoints.jsonl"],
     run: async ([path]) => {
-      const source = { path: request.video!, stretch: run.stretch!, fps: sampling.fps, meter, signal };
+      const { video, person } = request;
+      const source = { path: video!, stretch: run.stretch!, person, fps: sampling.fps, meter, signal };
       await writeKeypoints(path!, sampling.fps, watchPoses(source));
     },
   });
@@ -69,22 +71,37 @@ export interface PoseSource {
   readonly path: string;
   /** The part of it to look at. */
   readonly stretch: Stretch;
+  /** Whom to follow. */
+  readonly person: PersonChoice | undefined;
   /** Frames per second to look at. */
   readonly fps: number;
   readonly meter: ProgressMeter;
   readonly signal: AbortSignal | undefined;
 }
 
-/** The poses of a driving video, with progress. */
-export async function* watchPoses(source: PoseSource): AsyncGenerator<PersonFrame, void, undefined> {
-  const { path, stretch, fps, meter, signal } = source;
+/** The first look at a frame takes about this share of the time of the second. */
+const SURVEY_WORK = 0.3;
+
+/**
+ * The poses of a driving video, with progress.
+ * @param onPeople told who is in it, before the first pose
+ */
+export async function* watchPoses(
+  source: PoseSource,
+  onPeople: (cast: Cast) => void = () => {},
+): AsyncGenerator<PersonFrame, void, undefined> {
+  const { path, stretch, person, fps, meter, signal } = source;
   const { startS, endS } = stretch;
   const of = numFramesAt(fps, stretch);
-  meter.begin("perceive", of);
+  meter.begin("perceive", of * (1 + SURVEY_WORK));
+  const advance = (activity: "survey" | "perceive", step: number, work: number): void =>
+    meter.advance({ activity, segment: null, step, of: Math.max(step, of), work });
+  const range = { fps, startS, endS, ...(signal && { signal }) };
+  const options = { ...range, onPeople, ...(person !== undefined && { person }) };
+  const onSurveyed = (numFrames: number): void => advance("survey", numFrames, SURVEY_WORK);
   let step = 0;
-  for await (const frame of analyzeVideo(path, { fps, startS, endS, ...(signal && { signal }) })) {
-    step++;
-    meter.advance({ activity: "perceive", segment: null, step, of: Math.max(step, of), work: 1 });
+  for await (const frame of analyzeVideo(path, { ...options, onSurveyed })) {
+    advance("perceive", ++step, 1);
     yield frame;
   }
 }
@@ -98,15 +115,30 @@ export function numFramesAt(fps: number, { durationS }: Pick<Stretch, "durationS
 const TIME_TOLERANCE_S = 0.001;
 
 /** What a user should know about a driving video. */
-export function remarksOn({ numFrames, numWithBody, maxPeople }: AnalysisSummary): string[] {
+export function remarksOn({ maxPeople, absences, cutsS }: AnalysisSummary): string[] {
   const remarks: string[] = [];
   if (maxPeople > 1) {
-    remarks.push(`the driving video shows up to ${maxPeople} people; the largest one is followed`);
-  }
-  if (numWithBody < numFrames) {
     remarks.push(
-      `no person was found in ${numFrames - numWithBody} of ${numFrames} frames of the driving video`,
+      `the driving video shows up to ${maxPeople} people at once; one is followed: \`posegen prepare\` lists them, ` +
+        "--person chooses",
     );
   }
+  if (absences.length > 0) {
+    const stretches = listed(absences.map(({ fromS, toS }) => `${seconds(fromS)} to ${seconds(toS)}`));
+    remarks.push(`the person is not seen at ${stretches} s: the pose is bridged or held there`);
+  }
+  if (cutsS.length > 0) {
+    remarks.push(`the driving video has cuts at ${listed(cutsS.map(seconds))} s: the motion jumps there`);
+  }
   return remarks;
+}
+
+const seconds = (timeS: number): string => timeS.toFixed(2);
+
+/** Entries of a list that are named before the rest is counted. */
+const MAX_LISTED = 6;
+
+function listed(entries: readonly string[]): string {
+  const more = entries.length - MAX_LISTED;
+  return `${entries.slice(0, MAX_LISTED).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }

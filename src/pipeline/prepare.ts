@@ -9,7 +9,10 @@ import { crop } from "../media/resize.ts";
 import { type SkeletonOptions, drawSkeleton } from "../media/skeleton.ts";
 import { type VideoInfo, decodeVideo, openVideoEncoder, probeVideo } from "../media/video.ts";
 import type { AlignmentMode } from "../perception/alignment-plan.ts";
+import type { Cast } from "../perception/analyze-video.ts";
+import type { PersonSummary } from "../perception/choose-person.ts";
 import { renderConditions } from "../perception/conditions-video.ts";
+import type { Absence } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
@@ -37,6 +40,13 @@ export interface Preparation {
   readonly numWithRightHand: number;
   /** Most people seen at once. */
   readonly maxPeople: number;
+  /** Who is in the driving video, and the number of the one who is followed; nobody and 0 when poses were given. */
+  readonly people: readonly PersonSummary[];
+  readonly followed: number;
+  /** Stretches of frames without the person: their pose there is bridged or held. */
+  readonly absences: readonly Absence[];
+  /** Times of the driving video's cuts, seconds. */
+  readonly cutsS: readonly number[];
   /** How much of the person is seen, as `auto` sharing takes it. */
   readonly shot: Shot;
   /** How the motion was fitted to the reference; `off` without one, or where it fits already. */
@@ -69,7 +79,7 @@ export async function prepare(
   request: PrepareRequest,
   options: ObservedRunOptions = {},
 ): Promise<Preparation> {
-  const { video, image, keypoints, model, align, out, ...rest } = checkPrepareRequest(request);
+  const { video, image, person, keypoints, model, align, out, ...rest } = checkPrepareRequest(request);
   const { signal, onProgress = () => {} } = options;
   const { defaults, skeleton } = (await openModelFolder(model)).description;
   const { size = defaults } = rest;
@@ -83,8 +93,14 @@ export async function prepare(
     throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
   });
   const poses = keypoints ?? join(out, "keypoints.jsonl");
+  let cast: Cast = { people: [], followed: 0 };
   if (keypoints === undefined) {
-    await writeKeypoints(poses, fps, watchPoses({ path: video!, stretch: stretch!, fps, meter, signal }));
+    const source = { path: video!, stretch: stretch!, person, fps, meter, signal };
+    await writeKeypoints(
+      poses,
+      fps,
+      watchPoses(source, (found) => (cast = found)),
+    );
   }
   const given = await Driver.open(poses, fps);
   const { driver, alignment } = await openAlignedDriver(poses, fps, reference?.person ?? null, align, size);
@@ -121,7 +137,7 @@ export async function prepare(
     await writeImage(files.alignment!, sheet);
   }
   const { numFrames, shot } = driver;
-  const found = { ...driver.summary, numFrames, fps, width, height, shot };
+  const found = { ...driver.summary, ...cast, numFrames, fps, width, height, shot };
   const chosen = { align: alignment?.mode ?? "off", anchor: anchor?.segment ?? 0 } as const;
   const preparation: Preparation = { ...found, ...chosen, stillness, remarks, files };
   await writeFileAtomically(files.summary, async (handle) => {

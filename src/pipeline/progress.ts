@@ -11,6 +11,8 @@ export type Phase = (typeof PHASES)[number];
 
 /** What is being done inside a phase. */
 export type Activity =
+  /** The first, quick look at all of the driving video. */
+  | "survey"
   | "perceive"
   | "encode"
   /** The anchor's early steps once more, after an interruption: their keys and values are kept in memory only. */

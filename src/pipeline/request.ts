@@ -73,12 +73,36 @@ const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), ranges], {
     "(steps 0 and 1, blocks 4 to 7)",
 });
 
+const PERSON = 'expected a number from 1 on, or "X,Y": a pixel on the person';
+
+/** A number, also as text, or a place: "X,Y" or { x, y } in pixels of the driving video. */
+const person = z.union(
+  [
+    z.number().int().positive(),
+    z.strictObject({ x: z.number().nonnegative(), y: z.number().nonnegative() }),
+    z
+      .string()
+      .regex(/^[1-9]\d{0,2}$/)
+      .transform(Number),
+    z
+      .string()
+      .regex(/^\d{1,5},\d{1,5}$/)
+      .transform((text) => {
+        const [x, y] = text.split(",").map(Number) as [number, number];
+        return { x, y };
+      }),
+  ],
+  { error: PERSON },
+);
+
 const RATES = "expected frames per second, more than 0 and at most 120, or source";
 
 /** What decides how the driving video is seen; `prepare` needs no more. */
 const driving = {
   /** The driving video. */
   video: path.optional(),
+  /** Whom of several people in the driving video to follow: a number as `prepare` lists them, or a place. */
+  person: person.optional(),
   /** Poses in place of those found in the video: a file as `prepare` writes it. */
   keypoints: path.optional(),
   /** Model folder. */

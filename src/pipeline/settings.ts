@@ -132,8 +132,8 @@ export async function identifyRun(
   const { loras } = await openModelFolder(request.model);
   for (const [i, lora] of loras.entries()) inputs[`model/lora ${i + 1}`] = await identifyLora(lora);
   for (const [i, lora] of request.loras.entries()) inputs[`lora ${i + 1}`] = await identifyLora(lora);
-  const { align, kvShare, kvMode, anchor } = request;
-  const choices = { ...sampling, align, kvShare, kvMode, anchor, ...placement };
+  const { person = "auto", align, kvShare, kvMode, anchor } = request;
+  const choices = { ...sampling, person, align, kvShare, kvMode, anchor, ...placement };
   return {
     version: await packageVersion(),
     [VAE_TILING]: isTiled ? "on" : "off",

@@ -35,6 +35,7 @@ function parseNumberOrAuto(text: string): number | "auto" {
 /** What decides how the driving video is seen. */
 export interface DrivingFlags {
   readonly video?: string;
+  readonly person?: string;
   readonly keypoints?: string;
   readonly model?: string;
   readonly size?: string;
@@ -47,6 +48,11 @@ export interface DrivingFlags {
 export function addDrivingFlags(command: Command): Command {
   return command
     .option("--video <file>", "driving video: whose motion")
+    .option(
+      "--person <who>",
+      "whom of several people to follow: a number as `posegen prepare` lists them, or X,Y, a pixel on the person " +
+        "(default: 1, the largest for the longest)",
+    )
     .option(
       "--keypoints <file>",
       "poses in place of those found in the video, as `posegen prepare` writes them",
@@ -72,8 +78,8 @@ export function addDrivingFlags(command: Command): Command {
 }
 
 export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out" | "image"> {
-  const { video, keypoints, model, size, fps, start, end, align } = flags;
-  return { video, keypoints, model, size, fps, start, end, align };
+  const { video, person, keypoints, model, size, fps, start, end, align } = flags;
+  return { video, person, keypoints, model, size, fps, start, end, align };
 }
 
 /** What decides how segments are generated. */

@@ -26,6 +26,7 @@ export function prepareCommand(): Command {
         "posegen prepare --video dance.mp4 --out prepared": "Look at prepared/overlay.mp4",
         "posegen prepare --video dance.mp4 --image me.png --out prepared":
           "Also look at prepared/alignment.png: the motion over the picture, before and after",
+        "posegen prepare --video duo.mp4 --person 2 --out prepared": "Follow the other one",
         "posegen prepare --keypoints prepared/keypoints.jsonl --out drawn --size 128x192":
           "Draw poses again, perhaps edited, at another size",
       }),
@@ -53,6 +54,7 @@ async function report(preparation: Preparation): Promise<string> {
   const { numFrames, fps, width, height, shot, stillness, anchor, align, files } = preparation;
   const found = [
     ["frames", `${numFrames} at ${formatNumber(fps)} fps, drawn at ${width}x${height}`],
+    ...peopleRows(preparation),
     ["body", `found in ${preparation.numWithBody}`],
     ["left hand", `found in ${preparation.numWithLeftHand}`],
     ["right hand", `found in ${preparation.numWithRightHand}`],
@@ -66,4 +68,14 @@ async function report(preparation: Preparation): Promise<string> {
   ];
   const written = Object.values(files).flatMap((path) => (path === null ? [] : [[path]]));
   return [textTable(found), "", "Written", textTable(written)].join("\n");
+}
+
+/** Everybody in a video of several people, as `--person` numbers them. */
+function peopleRows({ people, followed }: Preparation): string[][] {
+  if (people.length < 2) return [];
+  return people.map(({ number, fromS, toS, at, presence }) => [
+    `person ${number}`,
+    `at ${at.x},${at.y}, ${fromS.toFixed(1)} to ${toS.toFixed(1)} s, in ${Math.round(100 * presence)} % of it` +
+      (number === followed ? ": followed" : ""),
+  ]);
 }
