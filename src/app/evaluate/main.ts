@@ -11,13 +11,18 @@ import { reportFailure } from "../cli/report-error.ts";
 import { type Evaluation, type EvaluationOptions, evaluate } from "./evaluate.ts";
 import type { ClipFigures, VideoName } from "./figures.ts";
 import { jsonReport, markdownReport } from "./report.ts";
+import { UserError } from "../../tensor/errors.ts";
 import { NUM_TRAINING_CLIPS } from "./series.ts";
+import { sharingJson, sharingMarkdown } from "./sharing-report.ts";
+import { type SharingRanges, searchSharing } from "./sharing-search.ts";
 
 interface Flags extends Pick<EvaluationOptions, "model" | "poseStep" | "poseQuality" | "seed" | "steps"> {
   readonly out: string;
   readonly clips: number;
   readonly trainingClips: number;
   readonly jobs: number;
+  readonly sharingSearch?: boolean;
+  readonly ranges?: readonly string[];
 }
 
 const program = new Command("evaluate")
@@ -44,23 +49,43 @@ const program = new Command("evaluate")
     NUM_TRAINING_CLIPS,
   )
   .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism())
-  .action(run);
+  .option(
+    "--sharing-search",
+    "instead, generate each clip with KV-sharing off and in several ranges over the same noise, and recommend one",
+  )
+  .option(
+    "--ranges <ranges...>",
+    "steps and blocks to search, such as 0..2:4..8 (default: in the paper's proportions)",
+  )
+  .action((flags: Flags) => (flags.sharingSearch ? runSearch(flags) : run(flags)));
 
-async function run({ out, clips, trainingClips, jobs, ...options }: Flags): Promise<void> {
+async function runSearch({ out, clips, jobs, model, seed, steps, ranges }: Flags): Promise<void> {
+  await interruptible(async (signal) => {
+    const search = await searchSharing({
+      model,
+      seed,
+      steps,
+      numClips: clips,
+      numJobs: Math.min(jobs, clips),
+      work: join(out, "clips"),
+      signal,
+      ranges: ranges?.map(parseRanges),
+      onClip: (numFinished) => console.error(`${numFinished}/${clips}`),
+    });
+    await mkdir(out, { recursive: true });
+    await writeFile(join(out, "sharing.md"), sharingMarkdown(search));
+    await writeFile(join(out, "sharing.json"), sharingJson(search));
+    console.log(sharingMarkdown(search));
+    return out;
+  });
+}
+
+/** Runs an evaluation that goes on when it is run again, and says how long it took and where its report is. */
+async function interruptible(evaluation: (signal: AbortSignal) => Promise<string>): Promise<void> {
   const interrupt = listenForInterrupt((message) => console.error(message));
   const startedAt = performance.now();
   try {
-    const evaluation = await evaluate({
-      ...options,
-      numClips: clips,
-      numTrainingClips: trainingClips,
-      numJobs: Math.min(jobs, clips),
-      work: join(out, "clips"),
-      signal: interrupt.signal,
-      onClip: (figures, numFinished) => console.error(`${numFinished}/${clips}  ${describe(figures)}`),
-    });
-    await writeReport(out, evaluation);
-    console.log(markdownReport(evaluation));
+    const out = await evaluation(interrupt.signal);
     console.error(`Took ${formatDuration(performance.now() - startedAt)}; the report is in ${out}.`);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
@@ -68,6 +93,28 @@ async function run({ out, clips, trainingClips, jobs, ...options }: Flags): Prom
   } finally {
     interrupt.release();
   }
+}
+
+async function run(flags: Flags): Promise<void> {
+  const { out, clips, trainingClips, jobs, model, seed, steps, poseStep, poseQuality } = flags;
+  await interruptible(async (signal) => {
+    const evaluation = await evaluate({
+      model,
+      seed,
+      steps,
+      poseStep,
+      poseQuality,
+      numClips: clips,
+      numTrainingClips: trainingClips,
+      numJobs: Math.min(jobs, clips),
+      work: join(out, "clips"),
+      signal,
+      onClip: (figures, numFinished) => console.error(`${numFinished}/${clips}  ${describe(figures)}`),
+    });
+    await writeReport(out, evaluation);
+    console.log(markdownReport(evaluation));
+    return out;
+  });
 }
 
 async function writeReport(out: string, evaluation: Evaluation): Promise<void> {
@@ -83,6 +130,15 @@ function describe({ index, videos }: ClipFigures): string {
     `clip ${index}: PSNR ${videos.generated.psnr?.toFixed(2)} dB, PCK@0.1 ${pck("generated")} ` +
     `(reference ${pck("reference")}, nearest clip ${pck("nearest")})`
   );
+}
+
+function parseRanges(text: string): SharingRanges {
+  const match = /^(\d+)\.\.(\d+):(\d+)\.\.(\d+)$/.exec(text);
+  if (!match) {
+    throw new UserError(`--ranges: got "${text}"; expected steps and blocks such as 0..2:4..8`);
+  }
+  const [steps0, steps1, blocks0, blocks1] = match.slice(1).map(Number) as [number, number, number, number];
+  return { steps: [steps0, steps1], blocks: [blocks0, blocks1] };
 }
 
 function integer(text: string): number {

@@ -120,11 +120,12 @@ function victories(clips: readonly ClipFigures[]): string {
   );
 }
 
-function cell(value: number | undefined, { digits }: MetricFormat): string {
+/** A figure, or a dash. */
+export function cell(value: number | undefined, { digits }: MetricFormat): string {
   return value === undefined ? "–" : value.toFixed(digits);
 }
 
-function markdownTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
   const isNumber = (column: number): boolean => rows.every((row) => /^(?:-?[\d.]+|–)$/.test(row[column]!));
   const rule = headings.map((_, column) => (isNumber(column) ? "---:" : "---"));

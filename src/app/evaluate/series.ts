@@ -1,4 +1,6 @@
 /** The series of rendered clips that figures are measured on, and the one that models are trained on. */
+import type { ModelDescription } from "../../diffusion/model-folder.ts";
+import { planSegments } from "../../pipeline/plan.ts";
 import type { ClipRecipe } from "../../training/render-training-clip.ts";
 
 const CLIPS = { world: "easy", width: 96, height: 128, numFrames: 33, headFrames: 0, tailFrames: 0 } as const;
@@ -14,3 +16,17 @@ export const HELD_OUT_SERIES: ClipRecipe = { ...CLIPS, series: "held out" };
 
 /** Frame rate of rendered clips. */
 export const FPS = 16;
+
+/** Held-out clips at a model's size: two base segments and the interpolated one between them. */
+export function heldOutSeries({ defaults }: Pick<ModelDescription, "defaults">): ClipRecipe {
+  const { width, height, segmentFrames } = defaults;
+  const { segments } = planSegments(segmentFrames + 1, { segmentFrames });
+  return { ...HELD_OUT_SERIES, width, height, numFrames: segments.at(-1)!.start + segmentFrames };
+}
+
+/** Training clips at a model's size. */
+export function trainingSeries({
+  defaults: { width, height },
+}: Pick<ModelDescription, "defaults">): ClipRecipe {
+  return { ...TRAINING_SERIES, width, height };
+}
