@@ -39,11 +39,9 @@ export async function runJobs<J, R>(
 ): Promise<void> {
   const waiting = [...jobs];
   const workers = Array.from({ length: Math.min(numWorkers, jobs.length) }, () => new WorkerProcess(setup));
-  let failed = false;
   const serve = async (worker: WorkerProcess): Promise<void> => {
-    while (!failed && !signal?.aborted) {
-      const job = waiting.shift();
-      if (job === undefined) return;
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      if (signal?.aborted) return;
       onOutcome(job, await worker.run<R>(job));
     }
   };
@@ -51,7 +49,7 @@ export async function runJobs<J, R>(
     await Promise.all(
       workers.map((worker) =>
         serve(worker).catch((error: unknown) => {
-          failed = true;
+          waiting.length = 0;
           throw error;
         }),
       ),
