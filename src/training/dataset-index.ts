@@ -110,11 +110,12 @@ function parseDatasetIndex(text: string, path: string): DatasetIndex {
   throw new UserError(`${path} does not describe a dataset:\n${z.prettifyError(result.error)}`);
 }
 
-/** The text of `dataset.json`. The same index gives the same bytes. */
+/** The text of `dataset.json`. Equal indexes give the same bytes. */
 export function datasetJson(index: Omit<DatasetIndex, "format">): string {
-  const { clips, rejected, ...rest } = index;
+  // Parsing puts the fields in the schema's order.
+  const { clips, rejected, ...rest } = indexSchema.parse({ format: FORMAT, ...index });
   const list = (entries: readonly unknown[]): string =>
     entries.length === 0 ? "[]" : `[\n  ${entries.map((entry) => JSON.stringify(entry)).join(",\n  ")}\n ]`;
-  const head = JSON.stringify({ format: FORMAT, ...rest }, null, 1).replace(/\n\}$/, "");
+  const head = JSON.stringify(rest, null, 1).replace(/\n\}$/, "");
   return `${head},\n "clips": ${list(clips)},\n "rejected": ${list(rejected)}\n}\n`;
 }
