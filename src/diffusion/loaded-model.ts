@@ -1,5 +1,4 @@
 /** A model folder with its networks placed: everything that one segment needs. */
-import { join } from "node:path";
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { numImageTokens } from "../models/clip-vision/config.ts";
 import { buildUmt5 } from "../models/umt5/build.ts";
@@ -19,7 +18,7 @@ import { encodeImageFeature } from "./image-feature.ts";
 import { type VideoCodec, VideoVae } from "./latents.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
-import { MODEL_FILES, type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
+import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
 import { type Placement } from "./placement.ts";
 import { findSubject, subjectTokenIndices } from "./subject.ts";
 import { type EncodedPrompt, PromptEncoder } from "./text.ts";
@@ -213,7 +212,7 @@ async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): P
     extra.push({ file: await openLora(path), weight });
   }
   const stackOf = async (phase: PhaseName): Promise<AppliedLora[]> => [
-    { file: await openLora(join(folder.path, MODEL_FILES[phase])), weight: 1 },
+    { file: await folder.openPhase(phase), weight: 1 },
     ...extra,
   ];
   return { phase1: await stackOf("phase1"), phase2: await stackOf("phase2") };

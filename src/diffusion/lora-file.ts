@@ -34,7 +34,19 @@ export interface LoraFile extends LoraWeights<TensorEntry> {
  */
 export async function openLora(path: string): Promise<LoraFile> {
   const { model, config } = await locate(path);
-  const checkpoint = await openCheckpoint(model);
+  return loraFrom(await openCheckpoint(model), path, config);
+}
+
+/**
+ * A LoRA of the tensors of a checkpoint.
+ * @param config where PEFT's configuration would lie
+ * @throws UserError as `openLora`
+ */
+export async function loraFrom(
+  checkpoint: Checkpoint,
+  path: string,
+  config = join(dirname(path), ADAPTER_CONFIG),
+): Promise<LoraFile> {
   const names = readLoraNames(checkpoint.tensors.keys(), path);
   if (names.pairs.size + names.whole.size === 0) throw new UserError(`${path} holds no tensors`);
   const peft = names.naming === "peft" ? await readPeftConfig(config, path) : null;

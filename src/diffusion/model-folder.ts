@@ -2,7 +2,7 @@
  * A model on disk: `model.json` and the weights beside it. The embedded model is such a folder, and so is what the
  * trainer writes.
  */
-import { readFile } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { type ClipVisionConfig } from "../models/clip-vision/config.ts";
@@ -11,10 +11,12 @@ import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
-import { describeFault, parseStrictJson } from "../runtime/strict-json.ts";
+import { readJson } from "../runtime/read-json.ts";
+import { describeFault } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
 import { checkDescription } from "./check-description.ts";
 import { type LoraChoice } from "./lora-choice.ts";
+import { type LoraFile, openLora } from "./lora-file.ts";
 
 /** Names of the files beside `model.json`. */
 export const MODEL_FILES = {
@@ -155,34 +157,34 @@ export interface ModelFolder {
   readonly loras: readonly LoraChoice[];
   /** Header and tensors of one part. @throws UserError when the file is missing or malformed */
   open(part: ModelPart): Promise<Checkpoint>;
+  /** What a phase changes in the denoiser. @throws UserError when the file is missing or malformed */
+  openPhase(phase: "phase1" | "phase2"): Promise<LoraFile>;
+  /** Every file of the model, the description's LoRAs apart, by a name that does not depend on where it lies. */
+  files(): Promise<ReadonlyMap<string, string>>;
 }
 
-/** Opens a folder. @throws UserError when it has no valid `model.json` */
+/**
+ * Opens a model: a folder with `model.json`, a folder of published files, or a JSON file that names the parts of a
+ * published model (see `openPublishedModel`).
+ * @throws UserError when it is missing, incomplete or malformed
+ */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
-  const file = join(path, MODEL_JSON);
-  const text = await readFile(file, "utf8").catch((cause: Error) => {
-    throw new UserError(
-      `${path} is not a model folder: ${file} cannot be read (${cause.message}). ` +
-        "Expected a folder with model.json and its weights.",
-      { cause },
-    );
+  const found = await stat(path).catch((cause: Error) => {
+    throw new UserError(`${path} is not a model folder: it cannot be read (${cause.message})`, { cause });
   });
-  if (text.length > MAX_DESCRIPTION_BYTES)
-    throw new UserError(`${file} is larger than ${MAX_DESCRIPTION_BYTES} bytes`);
-  const description = parseModelDescription(parseJson(text, file), file);
+  const file = join(path, MODEL_JSON);
+  const isOwn = found.isDirectory() && (await stat(file).catch(() => null)) !== null;
+  if (!isOwn) return (await import("./layouts/published-model.ts")).openPublishedModel(path);
+  const value = await readJson(file, { bytes: MAX_DESCRIPTION_BYTES, depth: MAX_DEPTH });
+  const description = parseModelDescription(value, file);
+  const names = [MODEL_JSON, TOKENIZER_JSON, ...Object.values(MODEL_FILES)];
   return {
     path,
     description,
     loras: (description.loras ?? []).map((lora) => ({ path: join(path, lora.file), weight: lora.weight })),
     tokenizerPath: join(path, TOKENIZER_JSON),
     open: (part) => openCheckpoint(join(path, MODEL_FILES[part])),
+    openPhase: (phase) => openLora(join(path, MODEL_FILES[phase])),
+    files: async () => new Map(names.map((name) => [name, join(path, name)])),
   };
-}
-
-function parseJson(text: string, file: string): unknown {
-  try {
-    return parseStrictJson(text, MAX_DEPTH);
-  } catch (cause) {
-    throw new UserError(`${file} is not JSON: ${describeFault(cause)}`, { cause });
-  }
 }

@@ -1,17 +1,12 @@
 /** A request with everything decided: the model's defaults filled in, inputs identified by their content. */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { type LoraChoice } from "../diffusion/lora-choice.ts";
 import { openLora } from "../diffusion/lora-file.ts";
-import {
-  MODEL_FILES,
-  MODEL_JSON,
-  type ModelDescription,
-  TOKENIZER_JSON,
-  openModelFolder,
-} from "../diffusion/model-folder.ts";
+import { type ModelDescription, openModelFolder } from "../diffusion/model-folder.ts";
 import type { Placement } from "../diffusion/placement.ts";
+import { listModelFiles } from "../perception/onnx/open-models.ts";
 import { resolveDevice, resolvePrecision } from "../runtime/devices.ts";
 import { UserError } from "../tensor/errors.ts";
 import { planSegments } from "./plan.ts";
@@ -127,11 +122,13 @@ export async function identifyRun(
     const path = request[name];
     inputs[name] = path === undefined ? "none" : await identifyFile(path);
   }
-  const names = [MODEL_JSON, TOKENIZER_JSON, ...Object.values(MODEL_FILES)];
-  for (const name of names) inputs[`model/${name}`] = await identifyFile(join(request.model, name));
-  const { loras } = await openModelFolder(request.model);
+  const { loras, files } = await openModelFolder(request.model);
+  for (const [name, path] of await files()) inputs[`model/${name}`] = await identifyFile(path);
   for (const [i, lora] of loras.entries()) inputs[`model/lora ${i + 1}`] = await identifyLora(lora);
   for (const [i, lora] of request.loras.entries()) inputs[`lora ${i + 1}`] = await identifyLora(lora);
+  for (const [i, path] of (await listModelFiles(request.eyes)).entries()) {
+    inputs[`eyes ${i + 1}`] = await identifyFile(path);
+  }
   const { person = "auto", align, kvShare, kvMode, anchor } = request;
   const choices = { ...sampling, person, align, kvShare, kvMode, anchor, ...placement };
   return {
@@ -147,8 +144,13 @@ export async function identifyRun(
   };
 }
 
-/** A file by its content. */
+/** To hash tens of gigabytes takes minutes at every start. */
+const MAX_HASHED_BYTES = 2 ** 31;
+
+/** A file by its content; a very large one by its length and when it was changed. */
 async function identifyFile(path: string): Promise<string> {
+  const { size, mtime } = await stat(path);
+  if (size > MAX_HASHED_BYTES) return `${size} bytes of ${mtime.toISOString()}`;
   return `sha256 ${await hashFile(path)}`;
 }
 

@@ -8,6 +8,7 @@ import type { Lane } from "./lane.ts";
 import { type Slot, type TransferOptions, newSlot } from "./runner.ts";
 import type { Checkpoint, TensorEntry } from "./safetensors.ts";
 import { Session, type SessionOptions } from "./session.ts";
+import { isDense } from "./tensor-file.ts";
 import { checkWeights, readWeight } from "./weights.ts";
 
 /** Models whose weights take more bytes than this as float32 stay in their files. */
@@ -112,7 +113,7 @@ export class SharedWeights {
       if (this.held.has(name)) continue;
       const entry = this.checkpoint.tensors.get(name)!;
       // The engine maps dense tensors only.
-      if (entry.strides !== undefined) continue;
+      if (!isDense(entry)) continue;
       const isHalf = entry.dtype === "float16" || entry.dtype === "bfloat16";
       if (entry.dtype !== dtype && !(isHalf && widenable.has(name))) continue;
       inFiles.set(name, entry);

@@ -17,6 +17,13 @@ export interface TensorEntry {
   readonly byteLength: number;
   /** Steps between elements along each axis, in elements; absent where they lie densely in row-major order. */
   readonly strides?: readonly number[];
+  /** Tensors that make this one, one behind the other along the first axis; absent where it has a place of its own. */
+  readonly parts?: readonly TensorEntry[];
+}
+
+/** Whether all bytes of a tensor lie at its place, in row-major order: what can be mapped into memory as it is. */
+export function isDense({ strides, parts }: TensorEntry): boolean {
+  return strides === undefined && parts === undefined;
 }
 
 /** Named tensors on disk. Nothing stays open between reads, so there is nothing to close. */
