@@ -9,6 +9,7 @@ import {
 import type { AlignmentPlan } from "./alignment-plan.ts";
 import { type Bone, BONES, FOOT_POINTS, type Joint, type Limb } from "./body-limbs.ts";
 import { apparentHeight, jointOf, measureFrame } from "./body-measure.ts";
+import { movePatch } from "./normal-patch.ts";
 import type { PersonFrame } from "./person-frame.ts";
 import type { Point } from "./region.ts";
 
@@ -52,6 +53,12 @@ export function alignFrame(given: PersonFrame, plan: AlignmentPlan): PersonFrame
     ...frame,
     pose: { body, leftHand: left.hand, rightHand: right.hand },
     depths: { left: left.depths, right: right.depths },
+    ...(frame.surfaces && {
+      surfaces: {
+        left: frame.surfaces.left && movePatch(frame.surfaces.left, frame.pose.leftHand, left.hand),
+        right: frame.surfaces.right && movePatch(frame.surfaces.right, frame.pose.rightHand, right.hand),
+      },
+    }),
   };
 }
 

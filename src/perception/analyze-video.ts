@@ -1,4 +1,5 @@
 import type { Image } from "../media/pixels.ts";
+import type { Keypoint } from "../media/pose-keypoints.ts";
 import { type DecodeOptions, decodeVideo } from "../media/video.ts";
 import { UserError } from "../tensor/errors.ts";
 import {
@@ -12,9 +13,12 @@ import {
 import { EmbeddedEyes } from "./embedded-eyes.ts";
 import { fillGaps } from "./fill-gaps.ts";
 import { Guide } from "./guide.ts";
-import { HandTracker, type HandsObservation } from "./hands.ts";
+import { HandTracker } from "./hands.ts";
 import { holdPose } from "./hold-pose.ts";
 import { handDepths, poseFromBody } from "./keypoints.ts";
+import { handSurfaceReader } from "./onnx/hand-surfaces.ts";
+import { OnnxEyes } from "./onnx/onnx-eyes.ts";
+import { type EyeModels, OnnxModels } from "./onnx/open-models.ts";
 import type { PersonFrame } from "./person-frame.ts";
 import type { PersonMask } from "./person-mask.ts";
 import { type PoseObservation, PoseTracker, type PoseTrackerOptions } from "./pose.ts";
@@ -26,6 +30,8 @@ import { trackPeople } from "./tracks.ts";
 export interface AnalysisOptions {
   /** Body networks from fast to accurate; `heavy` by default. */
   readonly quality?: NonNullable<PoseTrackerOptions["quality"]>;
+  /** ONNX models in the place of the networks of the package, as far as they go. */
+  readonly eyes?: EyeModels;
   /** Whom to follow; the most prominent person by default. */
   readonly person?: PersonChoice;
   /** Where converted networks are kept; the user's cache folder by default. */
@@ -79,10 +85,10 @@ export async function* analyzeFrames(
   options: AnalysisOptions = {},
   name = "the driving video",
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  const guide = await guideThrough(open(), options, name);
   const finder = await PersonFinder.load(options);
   let numWithBody = 0;
   try {
+    const guide = await guideThrough(open(), options, name);
     const found = fillGaps(finder.find(open(), { ...options, guide }));
     for await (const frame of holdPose(smoothPoses(found))) {
       if (frame.found.body) numWithBody++;
@@ -134,16 +140,25 @@ export interface FindOptions {
   readonly guide?: Guide;
 }
 
+export type FinderOptions = PoseTrackerOptions & Pick<AnalysisOptions, "eyes">;
+
 /** The networks that find a person, loaded once for any number of videos, which are looked at one after another. */
 export class PersonFinder {
   private constructor(
     private readonly poses: PoseTracker,
     private readonly hands: HandTracker,
+    private readonly readSurfaces: ReturnType<typeof handSurfaceReader>,
   ) {}
 
-  /** Converts the networks at first use. */
-  static async load(options: PoseTrackerOptions = {}): Promise<PersonFinder> {
-    return new PersonFinder(await PoseTracker.load(options), await HandTracker.load(options));
+  /**
+   * Converts the networks at first use.
+   * @throws UserError for a model of `eyes` that cannot be used
+   */
+  static async load(options: FinderOptions = {}): Promise<PersonFinder> {
+    const models = options.eyes?.paths.length ? await OnnxModels.open(options.eyes) : null;
+    const embedded = await EmbeddedEyes.load(options);
+    const poses = new PoseTracker(models ? new OnnxEyes(models, embedded) : embedded);
+    return new PersonFinder(poses, await HandTracker.load(options), models && handSurfaceReader(models));
   }
 
   /**
@@ -166,7 +181,7 @@ export class PersonFinder {
         const [observation, finished] = await Promise.all([this.poses.next(pyramid, about), previous]);
         onMask?.(observation.body?.mask ?? null, index);
         const place = { index, ...(about?.isCut && { cut: true as const }) };
-        previous = completeFrame(this.hands, pyramid, frame, observation, place);
+        previous = this.complete(pyramid, frame, observation, place);
         index++;
         // It is awaited above or below; a failure while the next frame is decoded must wait until then.
         previous.catch(() => {});
@@ -181,26 +196,28 @@ export class PersonFinder {
   async release(): Promise<void> {
     await Promise.all([this.poses.release(), this.hands.release()]);
   }
-}
 
-async function completeFrame(
-  tracker: HandTracker,
-  pyramid: ImagePyramid,
-  { image, timeS }: SourceFrame,
-  { body, numPeople }: PoseObservation,
-  place: Pick<PersonFrame, "index" | "cut">,
-): Promise<PersonFrame> {
-  if (place.cut) tracker.reset();
-  const hands = await tracker.next(pyramid, body);
-  const size = { width: image.width, height: image.height };
-  const isFound = (side: keyof HandsObservation): boolean => (hands[side]?.score ?? 0) >= HAND_FOUND;
-  return {
-    ...place,
-    timeS,
-    size,
-    pose: poseFromBody(body, hands, size),
-    depths: handDepths(body, hands),
-    numPeople,
-    found: { body: body !== null, leftHand: isFound("left"), rightHand: isFound("right") },
-  };
+  private async complete(
+    pyramid: ImagePyramid,
+    { image, timeS }: SourceFrame,
+    { body, numPeople }: PoseObservation,
+    place: Pick<PersonFrame, "index" | "cut">,
+  ): Promise<PersonFrame> {
+    if (place.cut) this.hands.reset();
+    const hands = await this.hands.next(pyramid, body);
+    const surfaces = body && this.readSurfaces && (await this.readSurfaces(pyramid, body.region));
+    const size = { width: image.width, height: image.height };
+    const pose = poseFromBody(body, hands, size);
+    const isFound = (hand: readonly Keypoint[]): boolean => hand.some(({ score }) => score >= HAND_FOUND);
+    return {
+      ...place,
+      timeS,
+      size,
+      pose,
+      depths: handDepths(body, hands),
+      numPeople,
+      ...(surfaces && { surfaces }),
+      found: { body: body !== null, leftHand: isFound(pose.leftHand), rightHand: isFound(pose.rightHand) },
+    };
+  }
 }

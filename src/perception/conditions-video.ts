@@ -5,12 +5,13 @@ import { type SkeletonOptions, renderSkeleton } from "../media/skeleton.ts";
 import type { Point3 } from "./body-landmarks.ts";
 import { drawHandNormals } from "./hand-normals.ts";
 import type { Size } from "./keypoints.ts";
+import { drawNormalPatches, transformPatch } from "./normal-patch.ts";
 import type { PersonFrame } from "./person-frame.ts";
 
 /** What the model is told about one frame. */
 export interface ConditionFrame {
   readonly skeleton: Image;
-  /** Normals of the hands' surfaces on black; see `drawHandNormals`. */
+  /** Normals of the hands' surfaces on black: as a network saw them, or see `drawHandNormals`. */
   readonly handNormals: Image;
 }
 
@@ -24,10 +25,18 @@ export function mapToOutput(frame: PersonFrame, output: Size): PersonFrame {
   const scaleX = output.width / box.width;
   const scaleY = output.height / box.height;
   const depthScale = Math.sqrt(scaleX * scaleY);
+  const to = { left: box.left, top: box.top, scaleX, scaleY };
+  const { surfaces } = frame;
   return {
     ...frame,
     size: output,
-    pose: transformPose(frame.pose, { left: box.left, top: box.top, scaleX, scaleY }),
+    pose: transformPose(frame.pose, to),
+    ...(surfaces && {
+      surfaces: {
+        left: surfaces.left && transformPatch(surfaces.left, to),
+        right: surfaces.right && transformPatch(surfaces.right, to),
+      },
+    }),
     depths: {
       left: frame.depths.left.map((depth) => depth * depthScale),
       right: frame.depths.right.map((depth) => depth * depthScale),
@@ -41,16 +50,23 @@ export function renderConditions(
   output: Size,
   options: SkeletonOptions = {},
 ): ConditionFrame {
-  const { pose, depths } = mapToOutput(frame, output);
+  const { pose, depths, surfaces } = mapToOutput(frame, output);
   const { handThreshold = 0.7 } = options;
   const handNormals = createImage(output.width, output.height);
   const isSeen = (hand: readonly Keypoint[]): boolean =>
     Math.max(...hand.map((point) => point.score)) >= handThreshold;
-  const hands = [inDepth(pose.leftHand, depths.left), inDepth(pose.rightHand, depths.right)];
-  drawHandNormals(
-    handNormals,
-    hands.filter((_, i) => isSeen(i === 0 ? pose.leftHand : pose.rightHand)),
-  );
+  if (surfaces) {
+    drawNormalPatches(
+      handNormals,
+      [surfaces.left, surfaces.right].filter((patch) => patch !== null),
+    );
+  } else {
+    const hands = [inDepth(pose.leftHand, depths.left), inDepth(pose.rightHand, depths.right)];
+    drawHandNormals(
+      handNormals,
+      hands.filter((_, i) => isSeen(i === 0 ? pose.leftHand : pose.rightHand)),
+    );
+  }
   return { skeleton: renderSkeleton(pose, output.width, output.height, options), handNormals };
 }
 

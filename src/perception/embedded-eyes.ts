@@ -66,7 +66,8 @@ export class EmbeddedEyes implements Eyes {
       readPoint(rows, BODY_LANDMARKS.length, region),
       readPoint(rows, BODY_LANDMARKS.length + 1, region),
     ];
-    return { pose, nextRegion: bodyRegion(hips, rim) };
+    const nextRegion = bodyRegion(hips, rim);
+    return { pose, nextRegion, place: nextRegion };
   }
 
   async release(): Promise<void> {

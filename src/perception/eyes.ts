@@ -11,8 +11,17 @@ export interface DetectedPerson {
 /** A body that was looked at. */
 export interface SeenBody {
   readonly pose: BodyPose;
-  /** Where to look for it in the next frame: around the whole body, the middle of the hips at its centre. */
+  /** Where to look for it in the next frame: around the whole body. */
   readonly nextRegion: Region;
+  readonly place: Place;
+}
+
+/** Where somebody is, by whichever network: comparable between people and over time. */
+export interface Place {
+  /** Middle of the hips. */
+  readonly center: Point;
+  /** Side of a square around the body: two and a half times the reach from the hips to the head or the feet. */
+  readonly size: number;
 }
 
 /** Networks that find people and their poses, one call at a time. */
@@ -37,7 +46,7 @@ export async function seePeople(eyes: Eyes, frame: ImagePyramid): Promise<SeenBo
     if (twin < 0) people.push(body);
     else if (body.pose.score > people[twin]!.pose.score) people[twin] = body;
   }
-  return people.toSorted((a, b) => b.nextRegion.size - a.nextRegion.size);
+  return people.toSorted((a, b) => b.place.size - a.place.size);
 }
 
 /** Bodies whose shoulders and hips lie this near on average, as a share of their size, are one. */
@@ -48,7 +57,7 @@ export function isSameBody(a: SeenBody, b: SeenBody): boolean {
   const [ours, theirs] = [torsoOf(a.pose), torsoOf(b.pose)];
   const distances = ours.map((point, i) => Math.hypot(point.x - theirs[i]!.x, point.y - theirs[i]!.y));
   const average = distances.reduce((sum, distance) => sum + distance, 0) / distances.length;
-  return average < SAME_BODY * Math.max(a.nextRegion.size, b.nextRegion.size);
+  return average < SAME_BODY * Math.max(a.place.size, b.place.size);
 }
 
 /** Left and right shoulder, right and left hip: around the trunk. */

@@ -1,6 +1,6 @@
 import { type Clothes, clothesOf, likeness, meanClothes } from "./clothes.ts";
-import type { SeenBody } from "./eyes.ts";
-import type { ImagePyramid, Point } from "./region.ts";
+import type { Place, SeenBody } from "./eyes.ts";
+import type { ImagePyramid } from "./region.ts";
 import type { Survey } from "./survey.ts";
 import type { Track, TrackedPerson } from "./tracks.ts";
 
@@ -53,8 +53,8 @@ export class Guide {
   at(index: number): FrameGuide {
     const own = this.own.filter((path) => path.covers(index));
     const others = this.others.filter((path) => path.covers(index));
-    const distanceTo = (paths: readonly Path[], { nextRegion }: SeenBody): number =>
-      Math.min(...paths.map((path) => path.distance(index, nextRegion.center, nextRegion.size)));
+    const distanceTo = (paths: readonly Path[], { place }: SeenBody): number =>
+      Math.min(...paths.map((path) => path.distance(index, place)));
     return {
       isCut: this.cuts.has(index),
       numPeople: (own.length > 0 ? 1 : 0) + others.length,
@@ -101,8 +101,8 @@ class Path {
     return index >= this.first && index <= this.last;
   }
 
-  /** From a point to the person's place, in the larger of both sizes. */
-  distance(index: number, point: Point, size: number): number {
+  /** From a place to the person's, in the larger of both sizes. */
+  distance(index: number, { center: point, size }: Place): number {
     const { sightings } = this.track;
     const after = Math.min(sightings.length - 1, this.numBefore(index));
     const b = sightings[after]!;

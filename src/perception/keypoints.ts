@@ -57,7 +57,8 @@ const SOURCE: { readonly [P in DirectPoint]: BodyLandmarkName } = {
  */
 export function poseFromBody(body: BodyPose | null, hands: HandsObservation, size: Size): PoseKeypoints {
   if (!body) return UNSEEN_POSE;
-  const { landmarks } = body;
+  const { landmarks, keypoints } = body;
+  if (keypoints) return withHands(keypoints, hands, size);
   const at = (name: BodyPoint): Keypoint => {
     switch (name) {
       case "neck":
@@ -76,6 +77,19 @@ export function poseFromBody(body: BodyPose | null, hands: HandsObservation, siz
     body: BODY_POINTS.map(at),
     leftHand: handKeypoints(hands.left, size),
     rightHand: handKeypoints(hands.right, size),
+  };
+}
+
+/** A skeleton as a network gave it; hands that it does not have are those found beside it. */
+function withHands(pose: PoseKeypoints, hands: HandsObservation, size: Size): PoseKeypoints {
+  const inside = (points: readonly Keypoint[]): Keypoint[] =>
+    points.map((point) => keypoint(point, point.score, size));
+  const hand = (points: readonly Keypoint[], found: HandPose | null): readonly Keypoint[] =>
+    points.some(({ score }) => score > 0) ? inside(points) : handKeypoints(found, size);
+  return {
+    body: inside(pose.body),
+    leftHand: hand(pose.leftHand, hands.left),
+    rightHand: hand(pose.rightHand, hands.right),
   };
 }
 

@@ -1,5 +1,6 @@
 import type { PoseKeypoints } from "../media/pose-keypoints.ts";
 import type { HandDepths, Size } from "./keypoints.ts";
+import type { HandSurfaces } from "./normal-patch.ts";
 
 /** All that is known about the person in one frame of a driving video. Plain data: it survives JSON. */
 export interface PersonFrame {
@@ -15,6 +16,8 @@ export interface PersonFrame {
   readonly numPeople: number;
   /** Present when the frame begins a new shot: nothing moves from the frame before to this one. */
   readonly cut?: true;
+  /** Hands as a surface-normal network saw them; absent where their normals follow from the points. */
+  readonly surfaces?: HandSurfaces;
   /** What was found in this very frame; the rest is unseen, interpolated over a short gap, or held over a long one. */
   readonly found: { readonly body: boolean; readonly leftHand: boolean; readonly rightHand: boolean };
 }

@@ -75,56 +75,97 @@ function halve({ width, height, data }: Image): Image {
 /** Halvings that turn any picture into a few pixels. */
 const MAX_LEVEL = 12;
 
+/** Samples of a picture on an even grid. */
+export interface SampleGrid {
+  /** Samples in a row, and rows. */
+  readonly width: number;
+  readonly height: number;
+  /** The point of the picture in the middle of the grid. */
+  readonly center: Point;
+  /** Ways in the picture from a sample to the next in its row, and to the next row. */
+  readonly across: Point;
+  readonly down: Point;
+}
+
+/** How the bytes of a picture become the numbers of a network's input. */
+export interface ChannelScale {
+  /** Values of byte 0 and of byte 255, by channel of the input. */
+  readonly low: readonly [number, number, number];
+  readonly high: readonly [number, number, number];
+  /** Channel of the picture, 0 red to 2 blue, that each channel of the input shows. */
+  readonly order: readonly [number, number, number];
+  /** Byte of what lies outside the picture. */
+  readonly outside: number;
+}
+
 /**
  * The pixels of a region as network input [3, resolution, resolution], channel values from `low` (0) to `high` (255).
- * Bilinear, from the pyramid level at which a step is at most two pixels; black outside the picture.
+ * Black outside the picture.
  */
 export function sampleRegion(
   pyramid: ImagePyramid,
-  region: Region,
+  { center, size, rotation }: Region,
   resolution: number,
   [low, high]: readonly [low: number, high: number],
 ): Float32Array {
+  const step = size / resolution;
+  const [cos, sin] = [Math.cos(rotation) * step, Math.sin(rotation) * step];
+  const across = { x: cos, y: sin };
+  const grid = { width: resolution, height: resolution, center, across, down: { x: -sin, y: cos } };
+  return sampleGrid(pyramid, grid, { ...RGB, low: [low, low, low], high: [high, high, high] });
+}
+
+/** Channels as they are. */
+const RGB = { order: [0, 1, 2], outside: 0 } as const;
+
+/**
+ * A grid of samples as network input [3, height, width]. Bilinear, from the pyramid level at which a step is at most
+ * two pixels.
+ */
+export function sampleGrid(pyramid: ImagePyramid, grid: SampleGrid, channels: ChannelScale): Float32Array {
+  const size = Math.max(grid.width, grid.height);
+  const reach = size * Math.hypot(grid.across.x, grid.across.y);
   let level = 0;
-  while (level < MAX_LEVEL && region.size / 2 ** level > 2 * resolution) level++;
+  while (level < MAX_LEVEL && reach / 2 ** level > 2 * size) level++;
   const scale = 0.5 ** level;
   const { width, height, data } = pyramid.level(level);
-  const gain = (high - low) / 255;
-  const plane = resolution * resolution;
+  const { order, outside } = channels;
+  const gain = channels.high.map((high, c) => (high - channels.low[c]!) / 255);
+  const plane = grid.width * grid.height;
   const out = new Float32Array(3 * plane);
-  const step = (region.size * scale) / resolution;
-  const [cos, sin] = [Math.cos(region.rotation) * step, Math.sin(region.rotation) * step];
+  const [acrossX, acrossY] = [grid.across.x * scale, grid.across.y * scale];
+  const [downX, downY] = [grid.down.x * scale, grid.down.y * scale];
   // Pixel centres lie at half-integers: subtracting 0.5 makes the integer part the left or upper neighbour.
-  const originX = region.center.x * scale - 0.5;
-  const originY = region.center.y * scale - 0.5;
-  const isInside = (x: number, y: number): boolean => x >= 0 && y >= 0 && x < width && y < height;
-  for (let row = 0, at = 0; row < resolution; row++) {
-    const v = row + 0.5 - resolution / 2;
-    for (let column = 0; column < resolution; column++, at++) {
-      const u = column + 0.5 - resolution / 2;
-      const x = originX + u * cos - v * sin;
-      const y = originY + u * sin + v * cos;
+  const originX = grid.center.x * scale - 0.5;
+  const originY = grid.center.y * scale - 0.5;
+  const pixel = (x: number, y: number, c: number): number =>
+    x >= 0 && y >= 0 && x < width && y < height ? data[(y * width + x) * 3 + c]! : outside;
+  for (let row = 0, at = 0; row < grid.height; row++) {
+    const v = row + 0.5 - grid.height / 2;
+    for (let column = 0; column < grid.width; column++, at++) {
+      const u = column + 0.5 - grid.width / 2;
+      const x = originX + u * acrossX + v * downX;
+      const y = originY + u * acrossY + v * downY;
       const left = Math.floor(x);
       const top = Math.floor(y);
       const fx = x - left;
       const fy = y - top;
       const first = (top * width + left) * 3;
       const below = first + width * 3;
-      if (left >= 0 && top >= 0 && left + 1 < width && top + 1 < height) {
-        for (let c = 0; c < 3; c++) {
-          const upper = data[first + c]! * (1 - fx) + data[first + 3 + c]! * fx;
-          const lower = data[below + c]! * (1 - fx) + data[below + 3 + c]! * fx;
-          out[c * plane + at] = low + gain * (upper + (lower - upper) * fy);
-        }
-        continue;
-      }
+      const isInside = left >= 0 && top >= 0 && left + 1 < width && top + 1 < height;
       for (let c = 0; c < 3; c++) {
-        let value = 0;
-        if (isInside(left, top)) value += data[first + c]! * (1 - fx) * (1 - fy);
-        if (isInside(left + 1, top)) value += data[first + 3 + c]! * fx * (1 - fy);
-        if (isInside(left, top + 1)) value += data[below + c]! * (1 - fx) * fy;
-        if (isInside(left + 1, top + 1)) value += data[below + 3 + c]! * fx * fy;
-        out[c * plane + at] = low + gain * value;
+        const from = order[c]!;
+        let value: number;
+        if (isInside) {
+          const upper = data[first + from]! * (1 - fx) + data[first + 3 + from]! * fx;
+          const lower = data[below + from]! * (1 - fx) + data[below + 3 + from]! * fx;
+          value = upper + (lower - upper) * fy;
+        } else {
+          const upper = pixel(left, top, from) * (1 - fx) + pixel(left + 1, top, from) * fx;
+          const lower = pixel(left, top + 1, from) * (1 - fx) + pixel(left + 1, top + 1, from) * fx;
+          value = upper * (1 - fy) + lower * fy;
+        }
+        out[c * plane + at] = channels.low[c]! + gain[c]! * value;
       }
     }
   }

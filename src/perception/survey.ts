@@ -1,19 +1,15 @@
 import { type Clothes, clothesOf } from "./clothes.ts";
 import { CutFinder } from "./cuts.ts";
-import { type Eyes, type SeenBody, seePeople, torsoOf } from "./eyes.ts";
+import { type Eyes, type Place, type SeenBody, seePeople, torsoOf } from "./eyes.ts";
 import type { Size } from "./keypoints.ts";
 import type { SourceFrame } from "./analyze-video.ts";
-import { ImagePyramid, type Point } from "./region.ts";
+import { ImagePyramid } from "./region.ts";
 
 /** Somebody, at one moment. */
-export interface Sighting {
+export interface Sighting extends Place {
   /** Index of the frame and its time. */
   readonly frame: number;
   readonly timeS: number;
-  /** Middle of the hips. */
-  readonly center: Point;
-  /** Side of the square around the body; comparable between people and over time. */
-  readonly size: number;
   /** Around the trunk, the head and what is seen of the legs. */
   readonly box: Box;
   readonly clothes: Clothes;
@@ -56,11 +52,14 @@ export async function surveyFrames(
   let numFrames = 0;
   let size: Size = { width: 0, height: 0 };
   let nextS = -Infinity;
-  let lastS = 0;
+  let [firstS, lastS] = [0, 0];
   for await (const { image, timeS } of frames) {
     signal?.throwIfAborted();
     const pyramid = new ImagePyramid(image);
-    if (numFrames === 0) size = { width: image.width, height: image.height };
+    if (numFrames === 0) {
+      size = { width: image.width, height: image.height };
+      firstS = timeS;
+    }
     const mayBeCut = cutFinder.add(pyramid);
     if (mayBeCut || timeS >= nextS) {
       const frame = numFrames;
@@ -72,7 +71,7 @@ export async function surveyFrames(
     lastS = timeS;
     onFrame?.(numFrames);
   }
-  const fps = lastS > 0 ? (numFrames - 1) / lastS : 1;
+  const fps = lastS > firstS ? (numFrames - 1) / (lastS - firstS) : 1;
   return { numFrames, fps, size, cuts: cutFinder.cuts(), samples };
 }
 
@@ -81,18 +80,13 @@ const TIME_TOLERANCE_S = 0.001;
 /** Points below this visibility do not widen a box. */
 const VISIBLE = 0.5;
 
-function sightingOf(
-  { pose, nextRegion }: SeenBody,
-  frame: ImagePyramid,
-  index: number,
-  timeS: number,
-): Sighting {
+function sightingOf({ pose, place }: SeenBody, frame: ImagePyramid, index: number, timeS: number): Sighting {
   const points = [...torsoOf(pose), ...pose.landmarks.filter(({ visibility }) => visibility >= VISIBLE)];
   return {
     frame: index,
     timeS,
-    center: nextRegion.center,
-    size: nextRegion.size,
+    center: place.center,
+    size: place.size,
     box: {
       left: Math.min(...points.map(({ x }) => x)),
       top: Math.min(...points.map(({ y }) => y)),

@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BODY_POINTS, HAND_POINTS, UNSEEN_HAND } from "../media/pose-keypoints.ts";
+import { MAX_PATCH_SIDE } from "../perception/normal-patch.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
+import { Random } from "../tensor/random.ts";
 import { UserError } from "../tensor/errors.ts";
 import { Driver } from "./driver.ts";
 import { KeypointsFile, writeKeypoints } from "./keypoints-file.ts";
@@ -46,6 +48,33 @@ test("frames come back as they were written, in any order", async () => {
   expect(file.numFrames).toBe(5);
   expect(file.fps).toBe(8);
   for (const index of [4, 0, 2]) expect(await file.read(index)).toEqual(frameOf(index, 8));
+});
+
+test("cuts and the normals of hands come back too, and damaged normals are refused", async () => {
+  const side = MAX_PATCH_SIDE;
+  // Noise does not compress: the longest line there is.
+  const random = new Random(1);
+  const normals = Uint8Array.from({ length: 3 * side * side }, () => random.integer(256));
+  const patch = {
+    width: side,
+    height: side,
+    origin: { x: 3.5, y: -2 },
+    across: { x: 0.75, y: 0.1 },
+    down: { x: -0.1, y: 0.75 },
+    normals,
+  };
+  const frame: PersonFrame = { ...frameOf(0, 8), cut: true, surfaces: { left: patch, right: null } };
+  const both: PersonFrame = { ...frameOf(1, 8), surfaces: { left: patch, right: patch } };
+  const path = join(folder, "surfaces.jsonl");
+  await writeKeypoints(path, 8, [frame, both]);
+  const file = await KeypointsFile.open(path);
+  expect(await file.read(0)).toEqual(frame);
+  expect(await file.read(1)).toEqual(both);
+  const text = await readFile(path, "utf8");
+  for (const damage of ["!", "AAAA"]) {
+    await writeFile(path, text.replace(/"normals":"./, `"normals":"${damage}`));
+    await expect(KeypointsFile.open(path)).rejects.toThrow(/line 2, is no pose/);
+  }
 });
 
 test("a file made by hand needs body points only, and may have blank lines", async () => {

@@ -10,11 +10,12 @@ import { BODY_POINTS, HAND_POINTS, UNSEEN_HAND, type Keypoint } from "../media/p
 import { writeFileAtomically } from "../files/atomic-file.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
+import { surfacesSchema, surfacesToLine } from "./patch-line.ts";
 
 const FORMAT = "posegen-keypoints";
 const VERSION = 1;
 
-/** A frame with all its points takes about 3,000 bytes. */
+/** A frame with all its points takes about 3,000 bytes, normals of hands up to 34,000. */
 const MAX_LINE_BYTES = 1 << 16;
 
 const headerSchema = z.object({
@@ -42,11 +43,14 @@ const frameSchema = z.object({
   people: z.number().int().nonnegative().default(1),
   /** Present when the frame begins a new shot. */
   cut: z.literal(true).optional(),
+  /** Normals of the hands, where a network has seen them. */
+  surfaces: surfacesSchema.optional(),
   /** What was seen in this very frame: body, left hand, right hand. */
   found: z.tuple([z.boolean(), z.boolean(), z.boolean()]).optional(),
 });
 
 type FrameLine = z.output<typeof frameSchema>;
+type WrittenLine = z.input<typeof frameSchema>;
 
 /** Writes a file of poses; it appears complete or not at all. */
 export async function writeKeypoints(
@@ -61,7 +65,7 @@ export async function writeKeypoints(
 }
 
 /** Positions to a hundredth of a pixel, scores to a thousandth. */
-function toLine({ size, pose, depths, numPeople, cut, found }: PersonFrame): FrameLine {
+function toLine({ size, pose, depths, numPeople, cut, surfaces, found }: PersonFrame): WrittenLine {
   const point = ({ x, y, score: s }: Keypoint): [number, number, number] => [
     round(x, 100),
     round(y, 100),
@@ -76,6 +80,7 @@ function toLine({ size, pose, depths, numPeople, cut, found }: PersonFrame): Fra
     rightHand: handOf(pose.rightHand, depths.right),
     people: numPeople,
     ...(cut && { cut }),
+    ...(surfaces && { surfaces: surfacesToLine(surfaces) }),
     found: [found.body, found.leftHand, found.rightHand],
   };
 }
@@ -102,6 +107,7 @@ function fromLine(line: FrameLine, index: number, fps: number): PersonFrame {
     depths: { left: depthOf(line.leftHand), right: depthOf(line.rightHand) },
     numPeople: line.people,
     ...(line.cut && { cut: line.cut }),
+    ...(line.surfaces && { surfaces: line.surfaces }),
     found: { body: foundBody, leftHand: foundLeft, rightHand: foundRight },
   };
 }

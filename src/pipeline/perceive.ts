@@ -1,10 +1,11 @@
 /** Finds the driving motion: from a file of poses, or from the driving video. */
 import { type Cast, analyzeVideo } from "../perception/analyze-video.ts";
 import type { PersonChoice } from "../perception/choose-person.ts";
+import type { EyeModels } from "../perception/onnx/open-models.ts";
 import { type AnalysisSummary, type PersonFrame } from "../perception/person-frame.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import type { Driver } from "./driver.ts";
-import { KeypointsFile, writeKeypoints } from "./keypoints-file.ts";
+import { writeKeypoints } from "./keypoints-file.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
 import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import type { Run } from "./run.ts";
@@ -33,22 +34,14 @@ export async function perceive(run: Run): Promise<Perceived> {
   return { driver, poses, step };
 }
 
-/** The person of the reference image; null where nobody asks. */
+/** The person of the reference image; null where nobody asks. Too quick to be a step of the work directory. */
 async function lookAtReference(run: Run): Promise<PersonFrame | null> {
-  const { request, image, signal, work } = run;
+  const { request, image, signal } = run;
   const isRequired =
     request.keypoints === undefined || request.align === "frame" || request.align === "bones";
   if (!isRequired && request.align === "off") return null;
-  const step = await work.step({
-    id: "reference",
-    files: ["reference.jsonl"],
-    run: async ([path]) => {
-      const person = await findReference(image, signal);
-      if (isRequired && !person.found.body) throw nobodyIn(request.image);
-      await writeKeypoints(path!, 1, [person]);
-    },
-  });
-  const person = await (await KeypointsFile.open(step.paths[0]!)).read(0);
+  const person = await findReference(image, eyesOf(run), signal);
+  if (isRequired && !person.found.body) throw nobodyIn(request.image);
   if (person.numPeople > 1) run.notify(severalIn(request.image, person.numPeople));
   return person;
 }
@@ -60,10 +53,16 @@ async function findPoses(run: Run): Promise<FinishedStep> {
     files: ["keypoints.jsonl"],
     run: async ([path]) => {
       const { video, person } = request;
-      const source = { path: video!, stretch: run.stretch!, person, fps: sampling.fps, meter, signal };
+      const look = { eyes: eyesOf(run), person, fps: sampling.fps, meter, signal };
+      const source = { path: video!, stretch: run.stretch!, ...look };
       await writeKeypoints(path!, sampling.fps, watchPoses(source));
     },
   });
+}
+
+/** The models of a request's own, where the others run. */
+function eyesOf({ request, model }: Run): EyeModels {
+  return { paths: request.eyes, ...model.placement };
 }
 
 /** A driving video and how to look at it. */
@@ -71,6 +70,7 @@ export interface PoseSource {
   readonly path: string;
   /** The part of it to look at. */
   readonly stretch: Stretch;
+  readonly eyes: EyeModels;
   /** Whom to follow. */
   readonly person: PersonChoice | undefined;
   /** Frames per second to look at. */
@@ -90,13 +90,13 @@ export async function* watchPoses(
   source: PoseSource,
   onPeople: (cast: Cast) => void = () => {},
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  const { path, stretch, person, fps, meter, signal } = source;
+  const { path, stretch, eyes, person, fps, meter, signal } = source;
   const { startS, endS } = stretch;
   const of = numFramesAt(fps, stretch);
   meter.begin("perceive", of * (1 + SURVEY_WORK));
   const advance = (activity: "survey" | "perceive", step: number, work: number): void =>
     meter.advance({ activity, segment: null, step, of: Math.max(step, of), work });
-  const range = { fps, startS, endS, ...(signal && { signal }) };
+  const range = { fps, startS, endS, eyes, ...(signal && { signal }) };
   const options = { ...range, onPeople, ...(person !== undefined && { person }) };
   const onSurveyed = (numFrames: number): void => advance("survey", numFrames, SURVEY_WORK);
   let step = 0;

@@ -1,5 +1,6 @@
 /** Conditions only: what is seen in a driving video, to look at and to generate from. */
 import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
@@ -12,6 +13,7 @@ import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import type { Cast } from "../perception/analyze-video.ts";
 import type { PersonSummary } from "../perception/choose-person.ts";
 import { renderConditions } from "../perception/conditions-video.ts";
+import type { EyeModels } from "../perception/onnx/open-models.ts";
 import type { Absence } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
@@ -88,14 +90,15 @@ export async function prepare(
   const info = video === undefined ? null : await probeVideo(video, signal);
   const stretch = info && stretchOf(rest, info);
   const fps = await resolveRate(rest.fps, defaults.fps, info, keypoints);
-  const reference = image === undefined ? null : await lookAt(image, signal);
+  const eyes = { paths: rest.eyes, threads: availableParallelism() };
+  const reference = image === undefined ? null : await lookAt(image, eyes, signal);
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
     throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
   });
   const poses = keypoints ?? join(out, "keypoints.jsonl");
   let cast: Cast = { people: [], followed: 0 };
   if (keypoints === undefined) {
-    const source = { path: video!, stretch: stretch!, person, fps, meter, signal };
+    const source = { path: video!, stretch: stretch!, eyes, person, fps, meter, signal };
     await writeKeypoints(
       poses,
       fps,
@@ -147,9 +150,9 @@ export async function prepare(
 }
 
 /** The person of a reference image. */
-async function lookAt(path: string, signal: AbortSignal | undefined) {
+async function lookAt(path: string, eyes: EyeModels, signal: AbortSignal | undefined) {
   const image = await readImage(path);
-  const person = await findReference(image, signal);
+  const person = await findReference(image, eyes, signal);
   if (!person.found.body) throw nobodyIn(path);
   return { image, person, remarks: person.numPeople > 1 ? [severalIn(path, person.numPeople)] : [] };
 }

@@ -1,12 +1,17 @@
 /** Who is in the reference image, and where. */
 import type { Image } from "../media/pixels.ts";
 import { PersonFinder } from "../perception/analyze-video.ts";
+import type { EyeModels } from "../perception/onnx/open-models.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { invariant, UserError } from "../tensor/errors.ts";
 
 /** The largest person in a picture, found by the networks that look at the driving video; perhaps nobody. */
-export async function findReference(image: Image, signal: AbortSignal | undefined): Promise<PersonFrame> {
-  const finder = await PersonFinder.load();
+export async function findReference(
+  image: Image,
+  eyes: EyeModels,
+  signal: AbortSignal | undefined,
+): Promise<PersonFrame> {
+  const finder = await PersonFinder.load({ eyes });
   try {
     const frames = finder.find([{ image, timeS: 0 }], signal ? { signal } : {});
     const { value } = await frames.next();

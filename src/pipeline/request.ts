@@ -73,6 +73,8 @@ const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), ranges], {
     "(steps 0 and 1, blocks 4 to 7)",
 });
 
+const MAX_EYES = 16;
+
 const PERSON = 'expected a number from 1 on, or "X,Y": a pixel on the person';
 
 /** A number, also as text, or a place: "X,Y" or { x, y } in pixels of the driving video. */
@@ -103,6 +105,8 @@ const driving = {
   video: path.optional(),
   /** Whom of several people in the driving video to follow: a number as `prepare` lists them, or a place. */
   person: person.optional(),
+  /** ONNX models to see people with, recognised by their shapes: files, or folders of them. */
+  eyes: z.array(path).max(MAX_EYES, `expected at most ${MAX_EYES} paths`).default([]),
   /** Poses in place of those found in the video: a file as `prepare` writes it. */
   keypoints: path.optional(),
   /** Model folder. */

@@ -36,6 +36,7 @@ function parseNumberOrAuto(text: string): number | "auto" {
 export interface DrivingFlags {
   readonly video?: string;
   readonly person?: string;
+  readonly eyes?: readonly string[];
   readonly keypoints?: string;
   readonly model?: string;
   readonly size?: string;
@@ -52,6 +53,12 @@ export function addDrivingFlags(command: Command): Command {
       "--person <who>",
       "whom of several people to follow: a number as `posegen prepare` lists them, or X,Y, a pixel on the person " +
         "(default: 1, the largest for the longest)",
+    )
+    .option(
+      "--eyes <path>",
+      "ONNX model of your own to see people with (DWPose, RTMPose, Sapiens, YOLOX, RTMDet), recognised by its shapes, " +
+        "or a folder of them; can be repeated (default: the networks of the package)",
+      (text: string, before: readonly string[] = []) => [...before, text],
     )
     .option(
       "--keypoints <file>",
@@ -78,8 +85,8 @@ export function addDrivingFlags(command: Command): Command {
 }
 
 export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out" | "image"> {
-  const { video, person, keypoints, model, size, fps, start, end, align } = flags;
-  return { video, person, keypoints, model, size, fps, start, end, align };
+  const { video, person, eyes, keypoints, model, size, fps, start, end, align } = flags;
+  return { video, person, eyes: eyes && [...eyes], keypoints, model, size, fps, start, end, align };
 }
 
 /** What decides how segments are generated. */
