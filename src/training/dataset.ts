@@ -151,7 +151,7 @@ export async function hasClips(path: string): Promise<boolean> {
 
 type Fields = Readonly<Record<keyof TrainingClip, Float32Array | Uint8Array | Int32Array>>;
 
-export interface DatasetOptions {
+export interface OpenDatasetOptions {
   /** Refuse a dataset made by other encoders: the fingerprint of those wanted. */
   readonly fingerprint?: string;
   /** Files kept in memory, at most, in bytes (default 2 GB); those not used for longest are read again when needed. */
@@ -178,7 +178,7 @@ export class ClipDataset {
   /** @throws UserError when the folder holds no dataset, or one made by other encoders */
   static async open(
     folder: string,
-    { fingerprint, memoryBytes = DEFAULT_MEMORY_BYTES }: DatasetOptions = {},
+    { fingerprint, memoryBytes = DEFAULT_MEMORY_BYTES }: OpenDatasetOptions = {},
   ): Promise<ClipDataset> {
     const index = await readDatasetIndex(folder);
     if (fingerprint !== undefined && index.fingerprint !== fingerprint) throw otherSettings(folder);

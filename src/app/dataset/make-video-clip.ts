@@ -5,17 +5,19 @@ import { UNSEEN_HAND } from "../../media/pose-keypoints.ts";
 import { centerCropBox, crop, resize } from "../../media/resize.ts";
 import { decodeVideo } from "../../media/video.ts";
 import { PersonFinder, type SourceFrame } from "../../perception/analyze-video.ts";
+import { CutFinder } from "../../perception/cuts.ts";
 import { mapToOutput, renderConditions } from "../../perception/conditions-video.ts";
 import { fillGaps } from "../../perception/fill-gaps.ts";
 import type { PersonFrame } from "../../perception/person-frame.ts";
 import { type PersonMask, maskInPicture } from "../../perception/person-mask.ts";
 import type { PoseTrackerOptions } from "../../perception/pose.ts";
+import { ImagePyramid } from "../../perception/region.ts";
+import { smoothPoses } from "../../perception/smooth.ts";
 import { UserError, invariant } from "../../tensor/errors.ts";
 import { Random } from "../../tensor/random.ts";
 import { type ClipShapes, type StoredClip, writeClips } from "../../training/dataset.ts";
 import { encodeClip } from "../../training/render-training-clip.ts";
 import { type ClipRecord, clipFile, writeClipRecord } from "./clip-record.ts";
-import { CutDetector } from "./cut-detector.ts";
 import { type OpenedEncoders, openEncoders } from "./encoders.ts";
 import { type ClipFilters, boxShare, clipFigures, headConfidence, reasonAgainst } from "./judge-clip.ts";
 
@@ -77,7 +79,7 @@ async function makeClip(
   const footage = new Footage(join(videos, job.video), job.startS, settings);
   const frames: PersonFrame[] = [];
   const found = finder.find(footage.frames(), { onMask: (mask, index) => footage.addMask(mask, index) });
-  for await (const frame of fillGaps(found)) frames.push(mapToOutput(frame, settings));
+  for await (const frame of smoothPoses(fillGaps(found))) frames.push(mapToOutput(frame, settings));
   if (footage.fault !== null) return { record: { reason: footage.fault } };
 
   const figures = clipFigures(frames, footage.boxShares);
@@ -145,16 +147,13 @@ class Footage {
   async *frames(): AsyncGenerator<SourceFrame> {
     const { width, height, fps, numFrames } = this.settings;
     const endS = this.startS + numFrames / fps;
-    const cuts = new CutDetector();
+    const cuts = new CutFinder();
     try {
       for await (const { image, timeS } of decodeVideo(this.path, { fps, startS: this.startS, endS })) {
         if (this.pictures.length === numFrames) break;
         const full = crop(image, centerCropBox(image.width, image.height, width, height));
         const picture = resize(full, width, height);
-        if (cuts.next(picture)) {
-          this.fault = `a cut at ${timeS.toFixed(2)} s`;
-          return;
-        }
+        cuts.add(new ImagePyramid(picture));
         this.pictures.push(picture);
         this.fullWidth = full.width;
         yield { image: full, timeS };
@@ -164,6 +163,8 @@ class Footage {
       this.fault = error.message;
       return;
     }
+    const [cut] = cuts.cuts();
+    if (cut !== undefined) this.fault = `a cut at ${(this.startS + cut / fps).toFixed(2)} s`;
     if (this.pictures.length < numFrames) this.fault = `only ${this.pictures.length} of ${numFrames} frames`;
   }
 
