@@ -171,7 +171,7 @@ export class FinetunedWeights {
 }
 
 /** Checks each tensor of a LoRA against the denoiser, before it is read. */
-function checkFits(file: LoraFile, specs: ReadonlyMap<string, WeightSpec>): void {
+export function checkFits(file: LoraFile, specs: ReadonlyMap<string, WeightSpec>): void {
   const changes = [
     ...[...file.whole].map(([key, { shape }]) => [key, shape] as const),
     ...[...file.pairs].map(([key, { a, b }]) => [key, [b.shape[0]!, a.shape[1]!]] as const),

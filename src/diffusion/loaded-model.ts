@@ -1,10 +1,8 @@
 /** A model folder with its networks placed: everything that one segment needs. */
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { numImageTokens } from "../models/clip-vision/config.ts";
-import { buildUmt5 } from "../models/umt5/build.ts";
-import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTShape } from "../models/wan-dit/build.ts";
 import { numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
-import { buildVaeDecoder, buildVaeEncoder } from "../models/wan-vae/model.ts";
 import { type Image } from "../media/pixels.ts";
 import { Lane } from "../runtime/lane.ts";
 import { type OpenGraph } from "../runtime/open-graph.ts";
@@ -19,6 +17,7 @@ import { type VideoCodec, VideoVae } from "./latents.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
 import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
+import { type NetworkSpecs, networkSpecs } from "./network-specs.ts";
 import { type Placement } from "./placement.ts";
 import { findSubject, subjectTokenIndices } from "./subject.ts";
 import { type EncodedPrompt, PromptEncoder } from "./text.ts";
@@ -110,13 +109,13 @@ export class LoadedModel {
   ): Promise<LoadedModel> {
     const folder = await openModelFolder(path);
     const tokenizer = await PromptTokenizer.load(folder.tokenizerPath);
-    const encoders = await openEncoders(folder);
+    const specs = networkSpecs(folder.description);
+    const encoders = await openEncoders(folder, specs);
     const lane = new Lane();
     try {
       const base = await folder.open("dit");
       const phases = await openLoras(folder, loras);
-      const specs = denoiserParams(folder.description);
-      const weights = await FinetunedWeights.open(base, phases, specs, { lane });
+      const weights = await FinetunedWeights.open(base, phases, specs.dit, { lane });
       return new LoadedModel(folder, tokenizer, encoders, weights, lane, placement);
     } catch (error) {
       await lane.close();
@@ -198,13 +197,6 @@ export class LoadedModel {
   }
 }
 
-/** Parameters do not depend on sizes: the smallest graphs have them all. */
-const SMALLEST = { latentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
-
-function denoiserParams({ dit }: ModelDescription) {
-  return buildWanDiT(dit, SMALLEST).params.values();
-}
-
 /** Opens the finetuning of each phase with the LoRAs over it: first the folder's own, then those asked for. */
 async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): Promise<PhaseLoras> {
   const extra: AppliedLora[] = [];
@@ -219,18 +211,14 @@ async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): P
 }
 
 /** Opens the encoders' files and checks their tensors. */
-async function openEncoders(folder: ModelFolder): Promise<Encoders> {
-  const { vae, textEncoder, imageEncoder } = folder.description;
-  const chunk = { position: "next", numLatentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
+async function openEncoders(folder: ModelFolder, specs: NetworkSpecs): Promise<Encoders> {
   const files = {
     vae: await folder.open("vae"),
     textEncoder: await folder.open("textEncoder"),
     imageEncoder: await folder.open("imageEncoder"),
   };
-  checkWeights(buildVaeEncoder(vae, chunk).params.values(), files.vae, "the VAE's encoder");
-  checkWeights(buildVaeDecoder(vae, chunk).params.values(), files.vae, "the VAE's decoder");
-  const text = buildUmt5(textEncoder, { numTokens: 1 });
-  checkWeights(text.params.values(), files.textEncoder, "the text encoder");
-  checkWeights(buildClipVision(imageEncoder).params.values(), files.imageEncoder, "the image encoder");
+  checkWeights(specs.vae, files.vae, "the VAE");
+  checkWeights(specs.textEncoder, files.textEncoder, "the text encoder");
+  checkWeights(specs.imageEncoder, files.imageEncoder, "the image encoder");
   return files;
 }

@@ -155,6 +155,8 @@ export interface ModelFolder {
   readonly tokenizerPath: string;
   /** The description's LoRAs with their paths. */
   readonly loras: readonly LoraChoice[];
+  /** The denoiser's frozen weights in the file of each phase, where both files hold them too; else empty. */
+  readonly frozen: readonly Checkpoint[];
   /** Header and tensors of one part. @throws UserError when the file is missing or malformed */
   open(part: ModelPart): Promise<Checkpoint>;
   /** What a phase changes in the denoiser. @throws UserError when the file is missing or malformed */
@@ -183,6 +185,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
     description,
     loras: (description.loras ?? []).map((lora) => ({ path: join(path, lora.file), weight: lora.weight })),
     tokenizerPath: join(path, TOKENIZER_JSON),
+    frozen: [],
     open: (part) => openCheckpoint(join(path, MODEL_FILES[part])),
     openPhase: (phase) => openLora(join(path, MODEL_FILES[phase])),
     files: async () => new Map(names.map((name) => [name, join(path, name)])),

@@ -14,24 +14,32 @@ export interface WeightSpec {
 const MAX_NAMED_FAULTS = 5;
 
 /**
+ * What is wrong with a model's weights in a checkpoint: a line for each that is missing, of another shape, or of a type
+ * that cannot be widened to the model's.
+ */
+export function weightFaults(specs: Iterable<WeightSpec>, checkpoint: Checkpoint): string[] {
+  const faults: string[] = [];
+  for (const spec of specs) {
+    const entry = checkpoint.tensors.get(spec.name);
+    const fault = entry ? misfit(spec, entry) : `is missing, expected [${spec.shape.join(", ")}]`;
+    if (fault !== null) faults.push(`"${spec.name}" ${fault}`);
+  }
+  return faults;
+}
+
+/**
  * Checks that a checkpoint holds every weight in the right shape. A float32 weight may be stored in 16 bits.
  * @param model for messages, e.g. "the denoiser"
  * @throws UserError that lists the first faults, with both shapes, and counts all
  */
 export function checkWeights(specs: Iterable<WeightSpec>, checkpoint: Checkpoint, model: string): void {
-  const faults: string[] = [];
-  let numSpecs = 0;
-  for (const spec of specs) {
-    numSpecs++;
-    const entry = checkpoint.tensors.get(spec.name);
-    const fault = entry ? misfit(spec, entry) : `is missing, expected [${spec.shape.join(", ")}]`;
-    if (fault !== null) faults.push(`"${spec.name}" ${fault}`);
-  }
+  const list = [...specs];
+  const faults = weightFaults(list, checkpoint);
   if (faults.length === 0) return;
   const named = faults.slice(0, MAX_NAMED_FAULTS);
   const rest = faults.length - named.length;
   throw new UserError(
-    `${checkpoint.path} does not fit ${model}: ${faults.length} of ${numSpecs} tensors are wrong\n` +
+    `${checkpoint.path} does not fit ${model}: ${faults.length} of ${list.length} tensors are wrong\n` +
       [...named, ...(rest > 0 ? [`and ${rest} more`] : [])].map((line) => `  ${line}`).join("\n") +
       `\nIt may belong to another model or another size of this one.`,
   );

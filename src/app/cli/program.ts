@@ -9,6 +9,7 @@ import { doctorCommand } from "./commands/doctor.ts";
 import { generateCommand } from "./commands/generate.ts";
 import { inspectCommand } from "./commands/inspect.ts";
 import { loraCommand } from "./commands/lora.ts";
+import { modelsCommand } from "./commands/models.ts";
 import { parityCommand } from "./commands/parity.ts";
 import { prepareCommand } from "./commands/prepare.ts";
 import { trainCommand } from "./commands/train.ts";
@@ -40,6 +41,7 @@ export function createProgram(): Command {
     datasetCommand(),
     trainCommand(),
     loraCommand(),
+    modelsCommand(),
     parityCommand(),
   ]) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -63,6 +63,7 @@ export async function openPublishedModel(path: string): Promise<PublishedModel> 
     description,
     tokenizerPath: tokenizer,
     loras: [],
+    frozen: [phases.phase1, phases.phase2].flatMap((phase) => findWeights("dit", phase)?.checkpoint ?? []),
     sources,
     weights,
     files: () => filesOf(parts, tokenizer),

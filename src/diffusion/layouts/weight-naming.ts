@@ -140,7 +140,7 @@ function prefixed(
 }
 
 /** Layers that finetuning trains as a whole (method section 6): the patch embeddings. */
-const TRAINED_WHOLE = /(?:^|\.)(?:ref_|hand_)?patch_embedding\./;
+export const TRAINED_WHOLE = /(?:^|\.)(?:ref_|hand_)?patch_embedding\./;
 
 /**
  * What a finetuning changes, in a checkpoint that holds the frozen weights too: low-rank pairs and patch embeddings,

@@ -5,7 +5,7 @@ export function inspectCommand(): Command {
   return new Command("inspect")
     .summary("say what is in a file or folder")
     .description(
-      "Says what is in a checkpoint (a .safetensors file or a folder of shards), a model folder, a work directory, an " +
+      "Says what is in a checkpoint (a .safetensors, .bin, .pth or .ckpt file, or a folder of shards), a model folder, a work directory, an " +
         "image or a video. Nothing in it is executed or changed.",
     )
     .argument("<path>", "file or folder")

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { extname } from "node:path";
 import { MODEL_JSON } from "../../../diffusion/model-folder.ts";
+import { isCheckpointName } from "../../../runtime/checkpoint.ts";
 import { UserError } from "../../../tensor/errors.ts";
 
 const IMAGE_EXTENSIONS = [".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".svg"];
@@ -15,7 +16,7 @@ export async function inspect(path: string): Promise<string> {
   });
   if (found.isDirectory()) return inspectFolder(path);
   const extension = extname(path).toLowerCase();
-  if (extension === ".safetensors") return (await import("./checkpoint.ts")).describeCheckpoint(path);
+  if (isCheckpointName(path)) return (await import("./checkpoint.ts")).describeCheckpoint(path);
   const { describeImage, describeVideo } = await import("./media.ts");
   return IMAGE_EXTENSIONS.includes(extension) ? describeImage(path) : describeVideo(path);
 }
@@ -24,11 +25,11 @@ async function inspectFolder(path: string): Promise<string> {
   const names = await readdir(path);
   if (names.includes(MODEL_JSON)) return (await import("./model-folder.ts")).describeModelFolder(path);
   if (names.includes("run.json")) return (await import("./work-directory.ts")).describeWorkDirectory(path);
-  if (names.some((name) => /\.safetensors(\.index\.json)?$/.test(name))) {
+  if (names.some(isCheckpointName)) {
     return (await import("./checkpoint.ts")).describeCheckpoint(path);
   }
   throw new UserError(
     `${path} holds nothing known; expected a model folder (${MODEL_JSON}), a work directory (run.json) or a checkpoint ` +
-      "(*.safetensors)",
+      "(*.safetensors, *.bin, *.pth, *.ckpt)",
   );
 }

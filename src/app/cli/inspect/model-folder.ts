@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { MODEL_FILES, openModelFolder, type ModelPart } from "../../../diffusion/model-folder.ts";
 import { printable } from "../printable.ts";
 import { textTable } from "../text-table.ts";
@@ -9,7 +10,8 @@ export async function describeModelFolder(path: string): Promise<string> {
   const { name, defaults, dit, vae, textEncoder, imageEncoder, textTokens } = folder.description;
   const parts: string[][] = [];
   for (const part of Object.keys(MODEL_FILES) as ModelPart[]) {
-    parts.push([MODEL_FILES[part], summary(await folder.open(part))]);
+    const checkpoint = await folder.open(part);
+    parts.push([printable(basename(checkpoint.path)), summary(checkpoint)]);
   }
   for (const { file, weight } of folder.description.loras ?? []) {
     parts.push([printable(file), `LoRA over both phases, weight ${weight}`]);
