@@ -100,13 +100,15 @@ try {
 
   const peakBefore = await matmulSpeed({ threads });
   const begin = performance.now();
+  const cpuBegin = process.cpuUsage();
   const { metrics, gradients } = await step.run(params, batch);
   const seconds = (performance.now() - begin) / 1000;
+  const { user, system } = process.cpuUsage(cpuBegin);
   const peak = (peakBefore + (await matmulSpeed({ threads }))) / 2;
   const speed = cost.flops / seconds / 1e9;
   report(
     "forward, loss, backward",
-    `: ${seconds.toFixed(1)} s, ${speed.toFixed(0)} GFLOPS, ${((100 * speed) / peak).toFixed(0)} % of ${peak.toFixed(0)}`,
+    `: ${seconds.toFixed(1)} s (${((user + system) / 1e6).toFixed(1)} s of CPU), ${speed.toFixed(0)} GFLOPS, ${((100 * speed) / peak).toFixed(0)} % of ${peak.toFixed(0)}`,
   );
 
   const updateBegin = performance.now();
