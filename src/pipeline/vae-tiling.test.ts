@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { TINY_MODEL } from "../diffusion/testing.ts";
 import { vaeCost } from "../diffusion/vae-cost.ts";
+import { WAN_VAE } from "../models/wan-vae/config.ts";
 import { readFrames } from "../media/frame-store.ts";
 import type { Image } from "../media/pixels.ts";
 import { generate } from "./generate.ts";
@@ -72,6 +73,10 @@ describe("chooseTiling", () => {
     expect(vaeBytes(tiled) / vaeBytes(whole)).toBeCloseTo(areas, 1);
     expect(tiled.decode.flops / whole.decode.flops).toBeCloseTo(4 * areas, 1);
     expect(vaeBytes(vaeCost(TINY_MODEL.vae, { ...SIZE, numFrames: 81 }, true))).toBe(vaeBytes(tiled));
+
+    const published = { width: 1280, height: 720, numFrames: 81 };
+    expect(vaeBytes(vaeCost(WAN_VAE, published, false))).toBeGreaterThan(100e9);
+    expect(vaeBytes(vaeCost(WAN_VAE, published, true))).toBeLessThan(9e9);
   });
 });
 
