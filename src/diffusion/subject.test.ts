@@ -26,6 +26,13 @@ describe("subjectTokenIndices", () => {
     expect(subjectTokenIndices(tokens("▁", "一个", "女人", "跳舞"), tokens("▁", "女人"))).toEqual([2]);
   });
 
+  test("takes all bytes of a text that the vocabulary spells in bytes, and not the end token", () => {
+    const robot = tokens("▁", "🤖", "", "", "");
+    const prompt = tokens("▁a", "▁", "🤖", "", "", "", "▁x", "", "▁y");
+    expect(subjectTokenIndices(prompt, robot)).toEqual([2, 3, 4, 5]);
+    expect(subjectTokenIndices(robot, robot)).toEqual([1, 2, 3, 4]);
+  });
+
   test("takes a phrase literally", () => {
     expect(subjectTokenIndices(tokens("▁a", "▁(", "x", "+", ")"), tokens("▁(", "x", "+)"))).toEqual([
       1, 2, 3, 4,

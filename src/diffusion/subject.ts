@@ -20,15 +20,42 @@ export const SUBJECT_WORDS = [
   "character",
   "figure",
   "avatar",
+  "gentleman",
+  "teen",
+  "toddler",
+  "baby",
+  "ballerina",
+  "gymnast",
+  "acrobat",
+  "skater",
+  "singer",
+  "musician",
+  "actor",
+  "actress",
+  "soldier",
+  "robot",
+  "she",
+  "he",
+  "someone",
+  "somebody",
   "女人",
   "女孩",
   "男人",
   "男孩",
+  "女子",
+  "男子",
+  "舞者",
+  "人物",
 ] as const;
+
+/** Whether a prompt contains a phrase, not only parts of its words. */
+export function mentions(prompt: string, phrase: string): boolean {
+  return wholeWords(phrase).test(prompt);
+}
 
 /** The first of `SUBJECT_WORDS` that a prompt contains as a whole word, or null. */
 export function findSubject(prompt: string): string | null {
-  return SUBJECT_WORDS.find((word) => wholeWords(word).test(prompt)) ?? null;
+  return SUBJECT_WORDS.find((word) => mentions(prompt, word)) ?? null;
 }
 
 /**
@@ -52,16 +79,19 @@ export function subjectTokenIndices(
     );
   }
   const [start, end] = [match.index, match.index + phrase.length];
-  const indices: number[] = [];
   let position = 0;
-  tokens.forEach(({ text }, i) => {
+  let isInside = false;
+  const isSubject = tokens.map(({ text }, i) => {
+    // Further bytes of a text belong to it. The last token is the end token.
+    if (text === "") return isInside && i < tokens.length - 1;
     const next = position + text.length;
     // A token that only adds the blank before the phrase says nothing about the subject.
     const first = text.startsWith("▁") ? position + 1 : position;
-    if (first < end && next > start && next > first) indices.push(i);
+    isInside = first < end && next > start && next > first;
     position = next;
+    return isInside;
   });
-  return indices;
+  return tokens.flatMap((_, i) => (isSubject[i] ? [i] : []));
 }
 
 const spell = (tokens: readonly PromptToken[]): string => tokens.map(({ text }) => text).join("");

@@ -266,7 +266,9 @@ describe("bad input is refused, and leaves nothing behind:", () => {
     expect(await refusal(request({ kvShare: "0..9:0..1" }))).toMatch(/the run has 3/);
     expect(await refusal(request({ kvShare: "0..1:0..3" }))).toMatch(/the model has 2/);
     expect(await refusal(request({ device: "abacus" }))).toMatch(/unknown device "abacus"/);
-    expect(await refusal(request({ subject: "robot" }))).toMatch(/"robot" is not in the prompt/);
+    expect(await refusal(request({ subject: "robot", prompt: "A man." }))).toMatch(
+      /"robot" is not in the prompt/,
+    );
     const nobody = { prompt: "Dancing in the rain", kvShare: "full-body" } as const;
     expect(await refusal(request(nobody))).toMatch(/no word of the prompt .* name it with subject/);
   });

@@ -4,6 +4,7 @@ import { BackgroundSharing } from "./kv-share.ts";
 import { perceive } from "./perceive.ts";
 import { type Plan, type Segment, type SegmentKind, planSegments } from "./plan.ts";
 import type { GenerateResult, ObservedRunOptions } from "./progress.ts";
+import { choosePrompt } from "./prompt.ts";
 import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
 import { Run } from "./run.ts";
 import { SegmentMaker } from "./segment-maker.ts";
@@ -24,17 +25,18 @@ export async function generate(
   try {
     const { sampling, model, meter } = run;
     const { width, height, fps } = sampling;
+    const prompt = await choosePrompt(run);
     const perceived = await perceive(run);
-    const { numFrames } = perceived.driver;
+    const { numFrames, shot } = perceived.driver;
     const overlaps = overlapOptions(sampling);
     const anchor = await chooseAnchor(run, perceived, planSegments(numFrames, overlaps));
     const plan = planSegments(numFrames, { ...overlaps, anchor });
-    const sharing = chooseSharing(run, plan, perceived.driver.shot, (message) => run.notify(message));
+    const sharing = chooseSharing(run, { plan, shot, prompt }, (message) => run.notify(message));
     run.report({ type: "plan", plan, sharing, tiling: run.tiling, fps, width, height });
 
     const denoiser = model.denoiser({ width, height, numFrames: plan.segmentFrames });
     const background = sharing && new BackgroundSharing(denoiser, sharing, run.signal);
-    const maker = new SegmentMaker(run, perceived, plan, denoiser, background);
+    const maker = new SegmentMaker(run, perceived, prompt, plan, denoiser, background);
     const { bases, interpolated } = segmentOrder(plan);
 
     meter.begin("base", bases.length * maker.workPerSegment.total);

@@ -15,7 +15,7 @@ import { numFramesAt } from "./perceive.ts";
 import { type Plan, planSegments } from "./plan.ts";
 import type { RunOptions } from "./progress.ts";
 import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
-import { overlapOptions } from "./settings.ts";
+import { overlapOptions, plainPrompt } from "./settings.ts";
 import { type SharingPlan, chooseSharing, numbersOf } from "./sharing-plan.ts";
 import type { VaeTiling } from "./vae-tiling.ts";
 
@@ -67,7 +67,9 @@ export async function planGeneration(
     // The stillest segment is not known before the video has been looked at; it makes no difference to the cost.
     const anchor = checked.anchor === "auto" ? 0 : checked.anchor;
     const plan = planSegments(videoFrames, { ...overlapOptions(sampling), anchor });
-    const sharing = chooseSharing(inputs, plan, UNSEEN_SHOT, () => {});
+    // A description of the reference is not asked for; it will name the person as the plain prompt does.
+    const prompt = sampling.prompt ?? plainPrompt(sampling.subject);
+    const sharing = chooseSharing(inputs, { plan, shot: UNSEEN_SHOT, prompt }, () => {});
     const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
     const size = { width, height, numFrames: plan.segmentFrames };
     const cost = segmentCost(model.description, size, site, tiling !== null);

@@ -110,6 +110,8 @@ describe("planGeneration", () => {
     await expect(planGeneration({ ...request(), image: "none.png" })).rejects.toThrow(/does not exist/);
     await expect(planGeneration({ ...request(), anchor: 2 })).rejects.toThrow(/cannot be the anchor/);
     const longer = { ...request(), fps: 30 };
-    await expect(planGeneration({ ...longer, subject: "robot" })).rejects.toThrow(/not in the prompt/);
+    await expect(planGeneration({ ...longer, subject: "robot", prompt: "A man." })).rejects.toThrow(
+      /not in the prompt/,
+    );
   });
 });

@@ -55,6 +55,9 @@ describe("a request", () => {
     [{ out: "c.avi" }, /out: expected a path that ends in .mp4/],
     [{ video: undefined }, /video: expected a driving video, or a file of keypoints/],
     [{ typo: 1 }, /typo/],
+    [{ captionModel: "m" }, /captionUrl: captionUrl and captionModel belong together/],
+    [{ captionModel: "m", captionUrl: "file:///etc" }, /captionUrl: expected an http or https address/],
+    [{ captionModel: "m", captionUrl: "http://a:b@c/v1" }, /captionUrl: .* without a user name/],
   ])("%j is refused", (change, message) => {
     const check = () => checkGenerateRequest({ ...least, ...change });
     expect(check).toThrow(UserError);

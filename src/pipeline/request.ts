@@ -149,6 +149,19 @@ const hasPart = (request: {
   end?: number | undefined;
 }): boolean => request.video !== undefined || (request.start ?? request.end) === undefined;
 
+const URLS = "expected an http or https address without a user name, such as http://localhost:11434/v1";
+
+const captionUrl = z
+  .url({ protocol: /^https?$/, error: URLS })
+  .refine((text) => new URL(text).username === "" && new URL(text).password === "", URLS);
+
+const WITHOUT_MODEL = { error: "captionUrl and captionModel belong together", path: ["captionUrl"] };
+
+const hasCaptionModel = (request: {
+  captionUrl?: string | undefined;
+  captionModel?: string | undefined;
+}): boolean => (request.captionUrl === undefined) === (request.captionModel === undefined);
+
 const ANCHORS = "expected auto, or the index of a base segment: 0, 2, 4, ...";
 
 /** A segment is held in memory. */
@@ -168,6 +181,13 @@ export const generateRequestSchema = z
     out: path.regex(/\.mp4$/i, "expected a path that ends in .mp4"),
     /** What the video shows. */
     prompt: z.string().trim().min(1).optional(),
+    /**
+     * Where no prompt is given: base address of an OpenAI-compatible endpoint, such as http://localhost:11434/v1, whose
+     * image-language model `captionModel` is sent the reference and describes it. The environment variable
+     * POSEGEN_CAPTION_KEY holds its key. Nothing is sent to anybody without it.
+     */
+    captionUrl: captionUrl.optional(),
+    captionModel: z.string().trim().min(1).optional(),
     /** What it must not show; used where guidanceScale is not 1. */
     negativePrompt: z.string().optional(),
     /** The words of the prompt that stand for the person; found by themselves where they are common ones. */
@@ -209,6 +229,7 @@ export const generateRequestSchema = z
     /** True goes on with the work found there, false starts again. */
     resume: z.boolean().default(true),
   })
+  .refine(hasCaptionModel, WITHOUT_MODEL)
   .refine(hasDriver, WITHOUT_DRIVER)
   .refine(hasLength, WITHOUT_LENGTH)
   .refine(hasPart, WITHOUT_VIDEO);

@@ -16,6 +16,7 @@ export class InputEncoder {
   constructor(
     private readonly run: Run,
     private readonly driver: Driver,
+    private readonly prompt: string,
   ) {}
 
   /**
@@ -46,8 +47,9 @@ export class InputEncoder {
   }
 
   private async encodeScene(): Promise<Scene> {
+    const { prompt } = this;
     const { model, vae, sampling, image } = this.run;
-    const { prompt, negativePrompt, subject, width, height } = sampling;
+    const { negativePrompt, subject, width, height } = sampling;
     const positive = await model.encodePrompt(prompt);
     const negative = await model.encodePrompt(negativePrompt);
     await model.freeTextEncoder();

@@ -32,6 +32,7 @@ export class SegmentMaker {
   constructor(
     private readonly run: Run,
     private readonly perceived: Perceived,
+    private readonly prompt: string,
     private readonly plan: Plan,
     private readonly denoiser: Denoiser,
     private readonly sharing: BackgroundSharing | null,
@@ -39,7 +40,7 @@ export class SegmentMaker {
     const { sampling, model, tiling } = run;
     const size = { width: sampling.width, height: sampling.height, numFrames: plan.segmentFrames };
     this.workPerSegment = segmentWork(segmentCost(model.description, size, null, tiling !== null), sampling);
-    this.inputs = new InputEncoder(run, perceived.driver);
+    this.inputs = new InputEncoder(run, perceived.driver, prompt);
     this.schedule = flowMatchSchedule(sampling.numSteps, { shift: sampling.shift });
     this.latentShape = latentShapeOf(model.description, size);
   }
@@ -167,11 +168,11 @@ export class SegmentMaker {
     return new SegmentLatents(work, segmentId(segment), needs, this.latentShape, sampling.numSteps);
   }
 
-  /** Keys of the steps that a segment is made from. */
+  /** Keys of the steps that a segment is made from, and the prompt, which may be the result of one. */
   private needsOf({ index, kind }: Segment): string[] {
     const poses = this.perceived.step?.key ?? "given";
-    if (kind !== "interpolated") return [poses];
-    return [poses, this.finished.get(index - 1)!.key, this.finished.get(index + 1)!.key];
+    if (kind !== "interpolated") return [this.prompt, poses];
+    return [this.prompt, poses, this.finished.get(index - 1)!.key, this.finished.get(index + 1)!.key];
   }
 }
 

@@ -17,6 +17,12 @@ import { type RunSettings, hashFile } from "./work-directory.ts";
 /** The prompt of requests without one. It says nothing about the person but where attention finds them. */
 export const DEFAULT_PROMPT = "A person is dancing.";
 
+/** The prompt of requests without one, with the words of the request for the person. */
+export function plainPrompt(subject: string | null): string {
+  if (subject === null) return DEFAULT_PROMPT;
+  return /^(?:an?|the)\s/i.test(subject) ? `${subject} is dancing.` : `The ${subject} is dancing.`;
+}
+
 /** What the result will look like, and how it is sampled. */
 export interface SamplingSettings {
   readonly width: number;
@@ -25,7 +31,8 @@ export interface SamplingSettings {
   /** The part of the driving video that is used, in seconds; null: from its first frame, to its last. */
   readonly start: number | null;
   readonly end: number | null;
-  readonly prompt: string;
+  /** Null: an image-language model is asked for it, as the request says. */
+  readonly prompt: string | null;
   readonly negativePrompt: string;
   /** Words of the prompt that stand for the person; null: found by themselves. */
   readonly subject: string | null;
@@ -53,7 +60,7 @@ export function resolveSampling(
     fps,
     start: request.start ?? null,
     end: request.end ?? null,
-    prompt: request.prompt ?? DEFAULT_PROMPT,
+    prompt: promptOf(request),
     negativePrompt: request.negativePrompt ?? defaults.negativePrompt,
     subject: request.subject ?? null,
     seed: request.seed,
@@ -67,6 +74,10 @@ export function resolveSampling(
   // A plan of two segments tells whether the lengths fit together, before anything is computed.
   planSegments(settings.segmentFrames + 1, overlapOptions(settings));
   return settings;
+}
+
+function promptOf({ prompt, subject, captionUrl }: CheckedGenerateRequest): string | null {
+  return prompt ?? (captionUrl === undefined ? plainPrompt(subject ?? null) : null);
 }
 
 /** The lengths of a segment, as the planner takes them. */
@@ -130,7 +141,9 @@ export async function identifyRun(
     inputs[`eyes ${i + 1}`] = await identifyFile(path);
   }
   const { person = "auto", align, kvShare, kvMode, anchor } = request;
-  const choices = { ...sampling, person, align, kvShare, kvMode, anchor, ...placement };
+  // Where the model runs makes no difference, and nothing does once there is a prompt.
+  const captionModel = sampling.prompt === null ? request.captionModel : "none";
+  const choices = { ...sampling, captionModel, person, align, kvShare, kvMode, anchor, ...placement };
   return {
     version: await packageVersion(),
     [VAE_TILING]: isTiled ? "on" : "off",

@@ -52,15 +52,13 @@ export function planSharing(
  */
 export function chooseSharing(
   { request, sampling, model }: RunInputs,
-  plan: Plan,
-  shot: Shot,
+  { plan, shot, prompt }: { readonly plan: Plan; readonly shot: Shot; readonly prompt: string },
   notify: (message: string) => void,
 ): SharingPlan | null {
   const numBases = plan.segments.filter(({ kind }) => kind !== "interpolated").length;
   const sharing = planSharing(request, model.description, sampling.numSteps, shot);
   if (!sharing || numBases < 2) return null;
-  const { prompt, subject } = sampling;
-  if (sharing.mode === "nomask" || model.subjectTokens(prompt, subject ?? undefined)) return sharing;
+  if (sharing.mode === "nomask" || model.subjectTokens(prompt, sampling.subject ?? undefined)) return sharing;
   const fault = `no word of the prompt "${prompt}" is known to stand for the person`;
   if (request.kvShare !== "auto") {
     throw new UserError(`kvShare: ${fault}; name it with subject, or take kvShare off`);

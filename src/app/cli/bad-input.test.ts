@@ -247,8 +247,9 @@ describe("settings", () => {
     [{ "kv-share": "0..2:0..99" }, /kvShare\.blocks/],
     [{ anchor: "1" }, /anchor: expected auto, or the index of a base segment/],
     [{ "segment-frames": "10" }, /10 frames; expected 4k \+ 1/],
+    [{ "caption-url": "http://localhost:1" }, /captionUrl: captionUrl and captionModel belong together/],
     [{ out: "video.avi" }, /out: expected a path that ends in \.mp4/],
-    [{ subject: "zebra" }, /subject "zebra" is not in the prompt/],
+    [{ subject: "zebra", prompt: "A man." }, /subject "zebra" is not in the prompt/],
   ])("%o", async (flags, message) => {
     await expectRefusal(generateArgs(flags), message);
   });

@@ -92,6 +92,8 @@ export function drivingRequest(flags: DrivingFlags): Omit<PrepareRequest, "out" 
 /** What decides how segments are generated. */
 export interface SamplingFlags {
   readonly prompt?: string;
+  readonly captionUrl?: string;
+  readonly captionModel?: string;
   readonly negativePrompt?: string;
   readonly subject?: string;
   readonly lora?: readonly string[];
@@ -110,10 +112,16 @@ export function addSamplingFlags(command: Command): Command {
   return command
     .optionsGroup("Sampling:")
     .option("--prompt <text>", 'what the video shows (default: "A person is dancing.")')
+    .option(
+      "--caption-url <url>",
+      "where no prompt is given, send the reference to this OpenAI-compatible endpoint to be described, such as " +
+        "http://localhost:11434/v1; its key, if any, in POSEGEN_CAPTION_KEY (default: nothing is sent)",
+    )
+    .option("--caption-model <name>", "image-language model of that endpoint, as it calls it")
     .option("--negative-prompt <text>", "what it must not show (default: the model's)")
     .option(
       "--subject <words>",
-      "words of the prompt that stand for the person (default: the first common one)",
+      'words of the prompt that stand for the person, such as "the robot" (default: the first common one)',
     )
     .option(
       "--lora <file[:weight]>",
@@ -158,6 +166,8 @@ export function addSamplingFlags(command: Command): Command {
 export function samplingRequest(flags: SamplingFlags) {
   return {
     prompt: flags.prompt,
+    captionUrl: flags.captionUrl,
+    captionModel: flags.captionModel,
     negativePrompt: flags.negativePrompt,
     subject: flags.subject,
     loras: flags.lora ? [...flags.lora] : undefined,

@@ -52,6 +52,8 @@ export function generateCommand(): Command {
           "What it would cost, at once",
         'posegen generate --image me.png --video dance.mp4 --out a.mp4 --prompt "a woman in a red dress" --seed 7':
           "Say what is seen, draw other noise",
+        "posegen generate --image me.png --video dance.mp4 --out a.mp4 --caption-url http://localhost:11434/v1 --caption-model llava":
+          "Have a model on this machine say what is seen",
         "posegen generate --image me.png --video dance.mp4 --out a.mp4 --kv-share off":
           "Without background sharing",
         "posegen generate --image me.png --video dance.mp4 --out a.mp4 --lora film.safetensors:0.6 --lora peft-folder":
