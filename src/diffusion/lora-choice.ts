@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { UserError } from "../tensor/errors.ts";
 
 /** A weight behind the last colon, so that paths may hold colons themselves. */
 const WITH_WEIGHT = /^(.+):([+-]?(?:\d+(?:\.\d*)?|\.\d+))$/s;
@@ -29,3 +30,10 @@ export const loraChoice = z.union(
 
 /** A LoRA file or PEFT folder, and how strongly it counts: 1 = as trained, 0 = not at all, below 0 = the opposite. */
 export type LoraChoice = z.output<typeof loraChoice>;
+
+/** Reads "FILE" or "FILE:WEIGHT". @throws UserError for a weight that is too large */
+export function parseLoraChoice(text: string): LoraChoice {
+  const result = loraChoice.safeParse(text);
+  if (result.success) return result.data;
+  throw new UserError(`LoRA "${text}": ${result.error.issues[0]!.message}`);
+}

@@ -1,4 +1,4 @@
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { UserError } from "../tensor/errors.ts";
 import { explainWriteFailure, temporaryPath } from "./atomic-file.ts";
@@ -24,10 +24,24 @@ export async function writeFolderAtomically(
     await rm(temporary, { recursive: true, force: true }).catch(() => {});
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR" || code === "EPERM") {
-      throw new UserError(`${path} is there already and is not an empty folder; choose another name`, {
-        cause: error,
-      });
+      throw isTaken(path, error);
     }
     throw explainWriteFailure(error, path);
   }
+}
+
+/**
+ * What `writeFolderAtomically` finds out in the end, before long work begins.
+ * @throws UserError when `path` is taken
+ */
+export async function checkFolderIsFree(path: string): Promise<void> {
+  const found = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw isTaken(path, error);
+  });
+  if (found.length > 0) throw isTaken(path);
+}
+
+function isTaken(path: string, cause?: unknown): UserError {
+  return new UserError(`${path} is there already and is not an empty folder; choose another name`, { cause });
 }

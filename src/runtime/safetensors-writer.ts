@@ -7,7 +7,8 @@ import { FORMAT_DTYPES, MAX_HEADER_BYTES } from "./safetensors-header.ts";
 export interface TensorSource {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  read(): Promise<Tensor>;
+  /** Its elements in row-major order, in one piece or several of any shape. */
+  pieces(): Iterable<Tensor> | AsyncIterable<Tensor>;
 }
 
 /**
@@ -21,11 +22,11 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const entries = tensors instanceof Map ? [...tensors.entries()] : Object.entries(tensors);
-  const sources = entries.map(([name, tensor]) => [name, { ...tensor, read: async () => tensor }] as const);
+  const sources = entries.map(([name, tensor]) => [name, { ...tensor, pieces: () => [tensor] }] as const);
   await writeSafetensorsFrom(path, new Map(sources), metadata);
 }
 
-/** As `writeSafetensors`, with one tensor in memory at a time. */
+/** As `writeSafetensors`, with one piece of a tensor in memory at a time. */
 export async function writeSafetensorsFrom(
   path: string,
   sources: ReadonlyMap<string, TensorSource>,
@@ -39,21 +40,28 @@ export async function writeSafetensorsFrom(
   await writeFileAtomically(path, async (handle) => {
     await handle.writeFile(header);
     for (const [name, source] of entries) {
-      const { dtype, data } = await source.read();
-      if (dtype !== source.dtype || data.length !== sizeOf(source.shape)) {
-        throw new RangeError(
-          `tensor "${name}": ${data.length} elements of ${dtype} do not fill ${source.dtype} [${source.shape.join(", ")}]`,
-        );
+      let length = 0;
+      for await (const { dtype, data } of source.pieces()) {
+        length += data.length;
+        if (dtype !== source.dtype || length > sizeOf(source.shape))
+          throw misfit(name, source, length, dtype);
+        await handle.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
       }
-      await handle.writeFile(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      if (length !== sizeOf(source.shape)) throw misfit(name, source, length, source.dtype);
     }
   });
+}
+
+function misfit(name: string, { dtype, shape }: TensorSource, length: number, given: DType): RangeError {
+  return new RangeError(
+    `tensor "${name}": ${length} elements of ${given} do not fill ${dtype} [${shape.join(", ")}]`,
+  );
 }
 
 /** The length field and the JSON, padded with spaces to a multiple of 8 bytes. */
 function headerOf(
   path: string,
-  entries: readonly (readonly [string, Omit<TensorSource, "read">])[],
+  entries: readonly (readonly [string, Omit<TensorSource, "pieces">])[],
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   const fields: [string, unknown][] = [];

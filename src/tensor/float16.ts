@@ -50,6 +50,20 @@ export function toFloat32(source: Tensor, name = "tensor"): Tensor<"float32"> {
   );
 }
 
+/** Types that weights are stored in. */
+export type FloatDType = "float32" | "float16" | "bfloat16";
+
+/** Rounds a float32 tensor to a type of 32 bits or fewer; of float32 itself it is returned as it is. */
+export function fromFloat32({ shape, data }: Tensor<"float32">, dtype: FloatDType): Tensor {
+  if (dtype === "float16") return tensor(dtype, shape, float32ToFloat16(data));
+  if (dtype === "bfloat16") return tensor(dtype, shape, float32ToBfloat16(data));
+  return tensor(dtype, shape, data);
+}
+
+export function isFloatDType(dtype: string): dtype is FloatDType {
+  return dtype === "float32" || dtype === "float16" || dtype === "bfloat16";
+}
+
 function isDType<D extends DType>(source: Tensor, dtype: D): source is Tensor<D> {
   return source.dtype === dtype;
 }

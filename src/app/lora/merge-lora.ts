@@ -1,12 +1,12 @@
-import { loraChoice } from "../../diffusion/lora-choice.ts";
+import { parseLoraChoice } from "../../diffusion/lora-choice.ts";
 import { type LoraFile, openLora } from "../../diffusion/lora-file.ts";
 import { type WeightedLora, mergeLoras } from "../../models/layers/lora-merge.ts";
 import { openCheckpoint } from "../../runtime/checkpoint.ts";
 import { type Checkpoint } from "../../runtime/safetensors.ts";
 import { type TensorSource, writeSafetensorsFrom } from "../../runtime/safetensors-writer.ts";
-import { UserError } from "../../tensor/errors.ts";
-import { float32ToBfloat16, float32ToFloat16, toFloat32 } from "../../tensor/float16.ts";
-import { type DType, type Tensor, tensor } from "../../tensor/tensor.ts";
+import { UserError, invariant } from "../../tensor/errors.ts";
+import { type FloatDType, fromFloat32, isFloatDType, toFloat32 } from "../../tensor/float16.ts";
+import { type Tensor } from "../../tensor/tensor.ts";
 import { checkNotAmong } from "./output.ts";
 
 export interface MergeRequest {
@@ -19,10 +19,6 @@ export interface MergeRequest {
   readonly dtype?: string | undefined;
 }
 
-const DTYPES = ["float32", "float16", "bfloat16"] as const;
-
-type FloatType = (typeof DTYPES)[number];
-
 /**
  * Writes a base with LoRAs merged into it in order, one weight in memory at a time. Layers that a LoRA holds whole may
  * be new to the base.
@@ -30,14 +26,14 @@ type FloatType = (typeof DTYPES)[number];
  * @throws UserError for malformed files, and where a LoRA does not fit the base
  */
 export async function mergeLoraFiles({ base, loras, out, dtype }: MergeRequest): Promise<string> {
-  if (dtype !== undefined && !isFloat(dtype)) {
-    throw new UserError(`dtype: got "${dtype}"; expected ${DTYPES.join(", ")}`);
+  if (dtype !== undefined && !isFloatDType(dtype)) {
+    throw new UserError(`dtype: got "${dtype}"; expected float32, float16 or bfloat16`);
   }
   const checkpoint = await openCheckpoint(base);
   const files: LoraFile[] = [];
   const stack: WeightedLora[] = [];
   for (const text of loras) {
-    const { path, weight } = choiceOf(text);
+    const { path, weight } = parseLoraChoice(text);
     const file = await openLora(path);
     checkFits(file, weight, checkpoint);
     files.push(file);
@@ -50,12 +46,6 @@ export async function mergeLoraFiles({ base, loras, out, dtype }: MergeRequest):
   for (const key of keys) sources.set(key, sourceOf(key, checkpoint, files, stack, dtype));
   await writeSafetensorsFrom(out, sources, Object.fromEntries(checkpoint.metadata));
   return out;
-}
-
-function choiceOf(text: string): { path: string; weight: number } {
-  const result = loraChoice.safeParse(text);
-  if (result.success) return result.data;
-  throw new UserError(`LoRA "${text}": ${result.error.issues[0]!.message}`);
 }
 
 /** @throws UserError when a LoRA changes what the base does not have, or in another shape */
@@ -84,11 +74,11 @@ function sourceOf(
   base: Checkpoint,
   files: readonly LoraFile[],
   stack: readonly WeightedLora[],
-  dtype: FloatType | undefined,
+  dtype: FloatDType | undefined,
 ): TensorSource {
   const entry = base.tensors.get(key) ?? files.find(({ whole }) => whole.has(key))!.whole.get(key)!;
   const isChanged = files.some(({ pairs, whole }) => pairs.has(key) || whole.has(key));
-  const stored = isFloat(entry.dtype) ? (dtype ?? entry.dtype) : entry.dtype;
+  const stored = isFloatDType(entry.dtype) ? (dtype ?? entry.dtype) : entry.dtype;
   const start = async (): Promise<Tensor> =>
     base.tensors.has(key)
       ? base.readTensor(key)
@@ -96,21 +86,15 @@ function sourceOf(
   return {
     dtype: stored,
     shape: entry.shape,
-    async read() {
+    async *pieces() {
       const from = await start();
-      if (!isChanged && from.dtype === stored) return from;
+      if (!isChanged && from.dtype === stored) {
+        yield from;
+        return;
+      }
       const wide = toFloat32(from, `${base.path}: tensor "${key}"`);
-      return narrow(mergeLoras(key, wide, stack), stored);
+      invariant(isFloatDType(stored), "what can be widened is stored as a float");
+      yield fromFloat32(mergeLoras(key, wide, stack), stored);
     },
   };
-}
-
-function narrow(wide: Tensor<"float32">, dtype: DType): Tensor {
-  if (dtype === "float16") return tensor("float16", wide.shape, float32ToFloat16(wide.data));
-  if (dtype === "bfloat16") return tensor("bfloat16", wide.shape, float32ToBfloat16(wide.data));
-  return wide;
-}
-
-function isFloat(dtype: string): dtype is FloatType {
-  return DTYPES.some((known) => known === dtype);
 }
