@@ -9,5 +9,6 @@ export * from "./serialize.ts";
 export * from "./gradients.ts";
 export * from "./verify.ts";
 export * from "./widen-weights.ts";
+export * from "./quantize-linears.ts";
 export * from "./flops.ts";
 export * from "./memory.ts";
