@@ -14,6 +14,7 @@ import { Denoiser } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
 import { encodeImageFeature } from "./image-feature.ts";
 import { type VideoCodec, VideoVae } from "./latents.ts";
+import { readInt8Calibration } from "./int8-calibration.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
 import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
@@ -107,7 +108,15 @@ export class LoadedModel {
     placement: Placement,
     loras: readonly LoraChoice[] = [],
   ): Promise<LoadedModel> {
-    const folder = await openModelFolder(path);
+    return LoadedModel.of(await openModelFolder(path), placement, loras);
+  }
+
+  /** The same of an opened folder. */
+  static async of(
+    folder: ModelFolder,
+    placement: Placement,
+    loras: readonly LoraChoice[] = [],
+  ): Promise<LoadedModel> {
     const tokenizer = await PromptTokenizer.load(folder.tokenizerPath);
     const specs = networkSpecs(folder.description);
     const encoders = await openEncoders(folder, specs);
@@ -115,7 +124,8 @@ export class LoadedModel {
     try {
       const base = await folder.open("dit");
       const phases = await openLoras(folder, loras);
-      const weights = await FinetunedWeights.open(base, phases, specs.dit, { lane });
+      const int8 = placement.precision === "int8" ? await readInt8Calibration(folder.path, base) : null;
+      const weights = await FinetunedWeights.open(base, phases, specs.dit, { lane, int8 });
       return new LoadedModel(folder, tokenizer, encoders, weights, lane, placement);
     } catch (error) {
       await lane.close();
@@ -167,6 +177,11 @@ export class LoadedModel {
   async freeTextEncoder(): Promise<void> {
     await this.promptEncoder.release();
     await this.textWeights.release();
+  }
+
+  /** All weights of the denoiser in one phase: for models that fit into memory. */
+  denoiserWeights(phase: PhaseName): Promise<Map<string, Tensor<"float32">>> {
+    return this.ditWeights.read(phase);
   }
 
   /** The denoiser for segments of a size. */

@@ -2,7 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { UserError } from "../tensor/errors.ts";
 import { type DType, type Tensor, zeros } from "../tensor/tensor.ts";
-import type { Checkpoint, TensorEntry } from "./safetensors.ts";
+import { isDense, type Checkpoint, type TensorEntry } from "./tensor-file.ts";
 
 /** One system call reads at most 2 GiB. */
 const READ_BYTES = 1 << 28;
@@ -56,7 +56,7 @@ export class TensorBuffers {
   private readOne(name: string, key: string): Promise<Tensor> {
     const entry = this.checkpoint.tensors.get(key);
     if (entry === undefined) throw new UserError(`${this.checkpoint.path} has no tensor "${key}"`);
-    if (entry.strides !== undefined) return this.checkpoint.readTensor(key);
+    if (!isDense(entry)) return this.checkpoint.readTensor(key);
     return readInto(this.bufferFor(name, entry), entry, this.handles.get(entry.file)!);
   }
 

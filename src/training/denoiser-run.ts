@@ -8,8 +8,18 @@ import {
   type DenoiserSampling,
   denoiserBatch,
 } from "./denoiser-batch.ts";
-import { type DenoiserModels, buildDenoiserLoss } from "./denoiser-loss.ts";
-import { addLora } from "../models/layers/lora.ts";
+import { blockwiseCost } from "./blockwise-cost.ts";
+import { type BlockwiseSettings, blockwiseGraphs } from "./blockwise-graphs.ts";
+import { compileBlockwiseStep } from "./blockwise-step.ts";
+import { type FrozenWeights } from "./blockwise-weights.ts";
+import {
+  type DenoiserModels,
+  type DenoiserShape,
+  buildDenoiserLoss,
+  denoiserInTraining,
+} from "./denoiser-loss.ts";
+import { type LoraOptions, addLora } from "../models/layers/lora.ts";
+import { paramBytes } from "../graph/index.ts";
 import { type RunCost, runCost } from "../models/run-cost.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import {
@@ -39,6 +49,9 @@ export interface LoraRecipe {
   readonly targets: RegExp;
 }
 
+/** What the backward pass finds: all results of the forward pass, or the tokens between blocks, to start again from. */
+export type Recompute = "none" | "blocks";
+
 export interface DenoiserRun {
   readonly models: DenoiserModels;
   readonly size: ClipSize;
@@ -47,6 +60,9 @@ export interface DenoiserRun {
   readonly microBatches: number;
   readonly sampling: DenoiserSampling;
   readonly lora: LoraRecipe | null;
+  readonly recompute: Recompute;
+  /** With `recompute: "blocks"`: where parameters lie that are not trained and that `initial` leaves out. */
+  readonly frozen: FrozenWeights | null;
   readonly seed: number;
   readonly threads: number;
   readonly absent: AbsentConditions;
@@ -60,7 +76,10 @@ function isLoraTrainable(key: string): boolean {
   return /\.lora_[AB]\./.test(key) || /^dit\.(?:ref_|hand_)?patch_embedding\./.test(key);
 }
 
-/** Trains the denoiser on a dataset of clips, resuming from the options' folder. `initial` holds all parameters. */
+/**
+ * Trains the denoiser on a dataset of clips, resuming from the options' folder.
+ * @param initial all parameters but those that `run.frozen` provides
+ */
 export async function trainDenoiser(
   run: DenoiserRun,
   initial: Params,
@@ -99,7 +118,7 @@ export function denoiserParams(run: DenoiserNetwork & Pick<DenoiserRun, "stages"
 }
 
 /** The part of a run that its training graphs depend on. */
-export type DenoiserNetwork = Pick<DenoiserRun, "models" | "size" | "textTokens" | "lora">;
+export type DenoiserNetwork = Pick<DenoiserRun, "models" | "size" | "textTokens" | "lora" | "recompute">;
 
 export type ParamShapes = ReadonlyMap<string, readonly number[]>;
 
@@ -108,13 +127,30 @@ export interface StageCost extends RunCost {
   readonly trainableBytes: number;
 }
 
+export interface DenoiserStageCost extends StageCost {
+  /** Bytes in float32 of the other parameters that are in memory at a time, where `frozen` leaves them in their files. */
+  readonly frozenBytes: number;
+}
+
 /** What one pass of a stage takes, forward and backward, counted from shapes. */
-export function stageCost(network: DenoiserNetwork, stage: DenoiserStage): StageCost {
+export function stageCost(network: DenoiserNetwork, stage: DenoiserStage): DenoiserStageCost {
   const { graph, loss } = buildStage(network, stage);
-  const isTrainable = trainableOf(network);
-  const trainable = addGradients(graph, loss, isTrainable);
+  const weightBytes = paramBytes(graph);
+  if (network.recompute === "blocks") {
+    const model = denoiserInTraining(network.models, shapeOf(network, stage));
+    const cost = blockwiseCost(blockwiseGraphs(model, blockSettings(network)));
+    return {
+      flops: cost.flops,
+      weightBytes,
+      workingBytes: cost.workingBytes + cost.keptBytes,
+      trainableBytes: cost.trainableBytes,
+      // Of the blocks one is in use while the next is read.
+      frozenBytes: 4 * (cost.frozenAround + 2 * cost.frozenInRange),
+    };
+  }
+  const trainable = addGradients(graph, loss, trainableOf(network));
   const trainableBytes = trainable.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return { ...runCost(graph), trainableBytes };
+  return { ...runCost(graph), trainableBytes, frozenBytes: weightBytes - trainableBytes };
 }
 
 /** Which parameters get gradients, by key. */
@@ -122,18 +158,36 @@ export function trainableOf({ lora }: Pick<DenoiserRun, "lora">): (key: string) 
   return lora ? isLoraTrainable : () => true;
 }
 
-function buildStage(network: DenoiserNetwork, { batch, latentFrames }: DenoiserStage) {
-  const { models, size, textTokens, lora } = network;
-  const { height: latentHeight, width: latentWidth } = size;
-  const shape = { batch, latentFrames, latentHeight, latentWidth, textTokens };
-  const built = buildDenoiserLoss(models, shape);
-  if (lora) addLora(built.graph, { ...lora, scale: lora.alpha / lora.rank });
+function buildStage(network: DenoiserNetwork, stage: DenoiserStage) {
+  const built = buildDenoiserLoss(network.models, shapeOf(network, stage));
+  const lora = loraOptions(network);
+  if (lora) addLora(built.graph, lora);
   return built;
 }
 
+function shapeOf(
+  { size, textTokens }: DenoiserNetwork,
+  { batch, latentFrames }: DenoiserStage,
+): DenoiserShape {
+  return { batch, latentFrames, latentHeight: size.height, latentWidth: size.width, textTokens };
+}
+
+function loraOptions({ lora }: DenoiserNetwork): LoraOptions | null {
+  return lora && { ...lora, scale: lora.alpha / lora.rank };
+}
+
+function blockSettings(network: DenoiserNetwork): BlockwiseSettings {
+  return { blocksPerRange: 1, lora: loraOptions(network), isTrainable: trainableOf(network) };
+}
+
 async function compileStage(run: DenoiserRun, stage: DenoiserStage): Promise<TrainStep> {
+  const { models, threads, frozen } = run;
+  if (run.recompute === "blocks") {
+    const model = denoiserInTraining(models, shapeOf(run, stage));
+    return compileBlockwiseStep(model, { ...blockSettings(run), frozen, threads });
+  }
   const { graph, loss } = buildStage(run, stage);
-  return compileTrainStep(graph, loss, trainableOf(run), run.threads);
+  return compileTrainStep(graph, loss, trainableOf(run), threads);
 }
 
 /** The stage that a step belongs to. */

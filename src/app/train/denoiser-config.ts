@@ -76,6 +76,12 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
     OURS,
   ),
   ...common,
+  recompute: freeKey(
+    z.enum(["none", "blocks"]).default("none"),
+    "blocks: the backward pass computes each block again, so that memory holds the results of one block; with LoRA on a " +
+      "model folder, without `from`, frozen weights stay in their files too",
+    OURS,
+  ),
   width: key(pixels.nullable().default(null), "columns of the clips; null: those of the dataset", OURS),
   height: key(pixels.nullable().default(null), "rows of the clips; null: those of the dataset", OURS),
   dataset: key(

@@ -5,6 +5,7 @@ import { keepMask } from "../../diffusion/conditions.ts";
 import { denoise, initialState } from "../../diffusion/denoise.ts";
 import type { SegmentInputs } from "../../diffusion/denoiser.ts";
 import { LoadedModel, latentShapeOf } from "../../diffusion/loaded-model.ts";
+import { type ModelFolder, type ModelPart, openModelFolder } from "../../diffusion/model-folder.ts";
 import { flowMatchSchedule } from "../../diffusion/schedule.ts";
 import type { Image } from "../../media/pixels.ts";
 import { type TrainingState, averagedParams } from "../../training/checkpoint.ts";
@@ -16,7 +17,7 @@ import type { DenoiserConfig } from "./config.ts";
 import type { DenoiserSetup } from "./denoiser-setup.ts";
 import { linkTo, writeModelFolder } from "./model-writer.ts";
 import { type Sheet, writeSheet } from "./sheet.ts";
-import { denoiserFiles } from "./trained-parts.ts";
+import { BASE_PARTS, denoiserFiles } from "./trained-parts.ts";
 
 /**
  * Writes a sheet of the settings' clips: reference, skeleton, truth, generated. Pictures of the dataset are decoded from
@@ -30,7 +31,8 @@ export async function writeDenoiserSheet(
   const folder = join(config.out, "samples", "model");
   try {
     await writeModelFolder(folder, await denoiserFiles(config, setup, averagedParams(state), linkTo));
-    const model = await LoadedModel.open(folder, { device: "cpu", threads: setup.run.threads });
+    const written = withStoredWeights(await openModelFolder(folder), setup);
+    const model = await LoadedModel.of(written, { device: "cpu", threads: setup.run.threads });
     try {
       const rows = await generateRows(config, setup, model);
       return await writeSheet(config.out, state.step, rows);
@@ -40,6 +42,13 @@ export async function writeDenoiserSheet(
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Weights that the training leaves in the files of its model are taken from there. */
+function withStoredWeights(written: ModelFolder, { run, source }: DenoiserSetup): ModelFolder {
+  if (!run.frozen) return written;
+  const isStored = (part: ModelPart): boolean => BASE_PARTS.some((base) => base === part);
+  return { ...written, open: (part) => (isStored(part) ? source.folder! : written).open(part) };
 }
 
 async function generateRows(

@@ -11,10 +11,12 @@ import { loadAverages, newestStep } from "../../training/checkpoint.ts";
 import { muon } from "../../training/muon.ts";
 import { adamW, type Optimizer } from "../../training/optimizer.ts";
 import type { Params } from "../../training/train.ts";
+import type { Checkpoint } from "../../runtime/safetensors.ts";
 import { UserError } from "../../tensor/errors.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
 import { identifyEncoders } from "../dataset/encoders.ts";
 import type { DenoiserConfig } from "./config.ts";
-import { type ModelSource, emptyPromptTokens, readModelWeights } from "./model-source.ts";
+import { type ModelSource, emptyPromptTokens, openModelWeights } from "./model-source.ts";
 import { type NetworkSource, openNetwork } from "./network.ts";
 import { startWeights } from "./start-weights.ts";
 import { blackLatents, isModelFolder, openTrainedVae } from "./trained-vae.ts";
@@ -44,8 +46,13 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
     );
   }
   const { first, perStep } = config.dataset;
+  const weights = source.folder && (await openModelWeights(source.folder));
+  const frozen = staysInFiles(config)
+    ? weights && { checkpoint: weights, keyOf: (key: string) => key }
+    : null;
   const run: DenoiserRun = {
     ...network,
+    frozen,
     stages: config.stages,
     microBatches: config.accumulate,
     sampling: samplingOf(config, index),
@@ -56,8 +63,13 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
     clipsAt: (step) => (first === null ? numClips : Math.min(numClips, Math.floor(first + step * perStep))),
   };
   const shapes = denoiserParams(run);
-  const initial = startWeights(shapes, network.models, await givenWeights(config, source), config.seed);
-  const optimizer = await optimizerOf(config, shapes, trainableOf(run), threads);
+  const isTrainable = trainableOf(run);
+  const inMemory = new Map(
+    [...shapes].filter(([key]) => isTrainable(key) || !frozen?.checkpoint.tensors.has(key)),
+  );
+  const given = await givenWeights(config, weights, inMemory);
+  const initial = startWeights(inMemory, network.models, given, config.seed);
+  const optimizer = await optimizerOf(config, shapes, isTrainable, threads);
   const fromStep = config.from === null ? null : await newestStep(config.from);
   return { ...opened, run, initial, optimizer, fromStep, vae };
 }
@@ -115,9 +127,23 @@ function samplingOf(
   };
 }
 
-async function givenWeights(config: DenoiserConfig, { folder }: ModelSource): Promise<Params | null> {
-  const own = folder ? await readModelWeights(folder) : null;
-  return config.from === null ? own : { ...own, ...(await loadAverages(config.from)) };
+/** Whether weights that do not learn are left in the files of the model folder; see the key `recompute`. */
+export function staysInFiles(config: DenoiserConfig): boolean {
+  return config.recompute === "blocks" && "lora" in config && config.from === null;
+}
+
+/** The weights that a training starts from, as far as it needs them; null for random ones. */
+async function givenWeights(
+  { from }: DenoiserConfig,
+  weights: Checkpoint | null,
+  needed: ParamShapes,
+): Promise<Params | null> {
+  if (from === null && weights === null) return null;
+  const given: Record<string, Tensor<"float32">> = {};
+  for (const key of needed.keys()) {
+    if (weights?.tensors.has(key)) given[key] = await weights.readFloat32(key);
+  }
+  return from === null ? given : { ...given, ...(await loadAverages(from)) };
 }
 
 const DECAYS = (key: string): boolean => key.endsWith("weight") && !/norm|embedding/.test(key);

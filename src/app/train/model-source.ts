@@ -7,7 +7,8 @@ import { CLIP_VISION_PRESETS } from "../../models/clip-vision/config.ts";
 import { UMT5_PRESETS } from "../../models/umt5/config.ts";
 import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
 import { MINI_WAN_VAE, TINY_WAN_VAE, WAN_VAE, type WanVaeConfig } from "../../models/wan-vae/config.ts";
-import { type Tensor } from "../../tensor/tensor.ts";
+import { mapCheckpoint, overlayCheckpoints } from "../../runtime/mapped-checkpoint.ts";
+import { type Checkpoint } from "../../runtime/safetensors.ts";
 import { type DenoiserModels, MODEL_SCOPES } from "../../training/denoiser-loss.ts";
 import { captionTokenizerJson } from "../../training/tokenizer.ts";
 
@@ -71,16 +72,15 @@ export function captionTokenizer(): PromptTokenizer {
   return new PromptTokenizer(parseTokenizerFile(captionTokenizerJson(), name), name);
 }
 
-/** All weights of a folder's denoiser and encoders, by their keys in the training graph. */
-export async function readModelWeights(folder: ModelFolder): Promise<Record<string, Tensor<"float32">>> {
-  const weights: Record<string, Tensor<"float32">> = {};
+/** The weights of a folder's denoiser and encoders under their keys in the training graph, with no bytes read. */
+export async function openModelWeights(folder: ModelFolder): Promise<Checkpoint> {
+  const parts: Checkpoint[] = [];
   for (const part of ["dit", "textEncoder", "imageEncoder"] as const) {
     const file = await folder.open(part);
     const prefix = part === "imageEncoder" ? `${CLIP_VISION_PREFIX}.` : "";
-    for (const key of file.tensors.keys()) {
-      if (!key.startsWith(prefix)) continue;
-      weights[`${MODEL_SCOPES[part]}.${key.slice(prefix.length)}`] = await file.readFloat32(key);
-    }
+    const own = [...file.tensors.keys()].filter((key) => key.startsWith(prefix));
+    const keyOf = (key: string): string => `${MODEL_SCOPES[part]}.${key.slice(prefix.length)}`;
+    parts.push(mapCheckpoint(file, new Map(own.map((key) => [keyOf(key), { names: [key] }]))));
   }
-  return weights;
+  return overlayCheckpoints(parts);
 }

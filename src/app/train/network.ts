@@ -40,6 +40,7 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
     },
     textTokens: source.textTokens,
     lora: "lora" in config ? loraRecipe(config.lora) : null,
+    recompute: config.recompute,
   };
   if ("lora" in config) checkTargets(config, network);
   return { source, network, width, height, index };

@@ -1,9 +1,12 @@
 /** What a training will take, before it begins: `posegen train --dry-run`. */
 import { availableParallelism } from "node:os";
 import { matmulSpeed } from "../../runtime/measure.ts";
+import type { Checkpoint, TensorEntry } from "../../runtime/safetensors.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import { type DenoiserNetwork, type StageCost, stageCost } from "../../training/denoiser-run.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig } from "./config.ts";
-import { VAE_PRESETS } from "./model-source.ts";
+import { staysInFiles } from "./denoiser-setup.ts";
+import { VAE_PRESETS, openModelWeights } from "./model-source.ts";
 import { openNetwork } from "./network.ts";
 import { openVaeFiles } from "./trained-vae.ts";
 import { vaeStageCost } from "./vae-setup.ts";
@@ -57,11 +60,16 @@ interface Stage extends Pick<StagePlan, "name" | "numSteps" | "tokens"> {
   readonly batch: number;
   /** Of one pass. */
   readonly cost: StageCost;
+  /** Of weights that do not learn, as far as they are in memory. */
+  readonly frozenBytes: number;
 }
 
-function planStage({ batch, cost, ...stage }: Stage, accumulate: number, gflops: number): StagePlan {
+function planStage(
+  { batch, cost, frozenBytes, ...stage }: Stage,
+  accumulate: number,
+  gflops: number,
+): StagePlan {
   const flopsPerStep = accumulate * cost.flops;
-  const frozenBytes = cost.weightBytes - cost.trainableBytes;
   return {
     ...stage,
     samplesPerStep: accumulate * batch,
@@ -73,17 +81,30 @@ function planStage({ batch, cost, ...stage }: Stage, accumulate: number, gflops:
 }
 
 async function denoiserStages(config: DenoiserConfig): Promise<Stage[]> {
-  const { network } = await openNetwork(config, true);
+  const { network, source } = await openNetwork(config, true);
+  const stored = staysInFiles(config) && source.folder ? await openModelWeights(source.folder) : null;
   return config.stages.map((stage, i) => {
     const numFrames = 4 * stage.latentFrames - 3;
+    const cost = stageCost(network, stage);
+    const frozenBytes = stored
+      ? cost.frozenBytes * storedShare(stored)
+      : cost.weightBytes - cost.trainableBytes;
     return {
       name: `${stage.latentFrames} latent frames (${numFrames} frames)`,
       numSteps: stage.untilStep - (config.stages[i - 1]?.untilStep ?? 0),
       batch: stage.batch,
       tokens: tokensOf(network, stage.latentFrames),
-      cost: stageCost(network, stage),
+      cost,
+      frozenBytes,
     };
   });
+}
+
+/** Bytes of weights as they are stored, as a share of what they take as float32. */
+function storedShare({ tensors }: Checkpoint): number {
+  const sum = (of: (entry: TensorEntry) => number): number =>
+    [...tensors.values()].reduce((total, entry) => total + of(entry), 0);
+  return sum(({ byteLength }) => byteLength) / sum(({ shape }) => 4 * sizeOf(shape));
 }
 
 function tokensOf({ models, size }: DenoiserNetwork, latentFrames: number): StagePlan["tokens"] {
@@ -99,5 +120,6 @@ async function vaeStages(config: VaeConfig): Promise<Stage[]> {
   const architecture = found?.config ?? VAE_PRESETS[model];
   const name = `windows of ${window.width}x${window.height}, ${window.numFrames} frames`;
   const cost = vaeStageCost(config, architecture);
-  return [{ name, numSteps: steps, batch: window.batch, tokens: null, cost }];
+  const frozenBytes = cost.weightBytes - cost.trainableBytes;
+  return [{ name, numSteps: steps, batch: window.batch, tokens: null, cost, frozenBytes }];
 }

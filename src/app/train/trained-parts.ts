@@ -21,7 +21,8 @@ import { isModelFolder, openVaeFiles } from "./trained-vae.ts";
 /** Puts a file that stays as it is into the folder: copies it, or links to it. */
 export type TakeFile = (file: string) => PartWriter;
 
-const BASE_PARTS = ["dit", "textEncoder", "imageEncoder"] as const;
+/** Networks whose weights a base training makes. */
+export const BASE_PARTS = ["dit", "textEncoder", "imageEncoder"] as const;
 
 /** Parts of the base model, from weights in a training graph. */
 export function baseParts(params: Params): Partial<Record<ModelPart, PartWriter>> {
@@ -44,7 +45,8 @@ export async function vaePart(folder: string, take: TakeFile): Promise<PartWrite
 }
 
 /**
- * A whole model from one training: the phase that it trains, over the base it starts from.
+ * A whole model from one training: the phase that it trains, over the base it starts from, unless that is left in the
+ * files of the model folder.
  * @param trained the parameters that it trains
  */
 export async function denoiserFiles(
@@ -55,7 +57,7 @@ export async function denoiserFiles(
 ): Promise<ModelFiles> {
   const fps = config.generation.fps ?? index!.fps;
   const phase = phasePart(run.lora ? trained : null, run.lora);
-  const base = run.lora ? initial : trained;
+  const base = run.frozen ? {} : baseParts(run.lora ? initial : trained);
   return {
     description: describeModel({
       name: "sample",
@@ -65,6 +67,6 @@ export async function denoiserFiles(
       config,
     }),
     tokenizer: tokenizerPart(source, take),
-    parts: { ...baseParts(base), vae: await vaePart(vae, take), phase1: phase, phase2: phase },
+    parts: { ...base, vae: await vaePart(vae, take), phase1: phase, phase2: phase },
   };
 }
