@@ -13,6 +13,8 @@ export interface PersonSummary {
   /** Seconds of the first and the last sighting. */
   readonly fromS: number;
   readonly toS: number;
+  /** The same for each stretch of the video in which they are seen, in order. */
+  readonly stretches: readonly { readonly fromS: number; readonly toS: number }[];
   /** Share of the searched frames that show them. */
   readonly presence: number;
   /** The middle of the hips at the first sighting, in whole pixels. */
@@ -71,6 +73,10 @@ export function summarizePerson(person: TrackedPerson, number: number, numSample
     number,
     fromS: first.timeS,
     toS: last.timeS,
+    stretches: person.tracks.map(({ sightings: own }) => ({
+      fromS: own[0]!.timeS,
+      toS: own.at(-1)!.timeS,
+    })),
     presence: numSamples > 0 ? sightings.length / numSamples : 0,
     at: { x: Math.round(first.center.x), y: Math.round(first.center.y) },
   };

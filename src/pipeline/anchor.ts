@@ -13,7 +13,7 @@ export interface Stillness {
 }
 
 /** What hands and tripods leave, and compression: more is motion. */
-const STILL = { cameraMotion: 0.015, backgroundChange: 0.012 };
+export const STILL = { cameraMotion: 0.015, backgroundChange: 0.012 };
 
 /** Base segments in order. */
 export function judgeSegments(plan: Plan, motions: readonly BackgroundMotion[]): Stillness[] {

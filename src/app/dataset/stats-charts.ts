@@ -1,16 +1,9 @@
 /** Charts of a dataset's figures, as SVG elements. */
 import * as Plot from "@observablehq/plot";
+import { BASE, type ChartDocument, INK, svg } from "../charts.ts";
 import type { CoverageGrid } from "./pose-figures.ts";
 
-/** What charts are made in: a page's document. */
-export type ChartDocument = NonNullable<Plot.PlotOptions["document"]>;
-
-/** The colour of every mark. */
-const INK = "#3b6ea8";
-
 const NUM_BINS = 25;
-
-const BASE = { width: 340, height: 200, style: { background: "none" }, marginLeft: 48 } as const;
 
 /** How often values fall into equal steps of a range: by default from 0 to the largest value. */
 export function histogram(
@@ -105,9 +98,4 @@ export function channelRanges(
       marks,
     }),
   );
-}
-
-function svg(chart: { setAttribute(name: string, value: string): void; readonly outerHTML: string }): string {
-  chart.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  return chart.outerHTML;
 }

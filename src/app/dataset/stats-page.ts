@@ -1,33 +1,26 @@
 /** The page of `posegen dataset stats`: one HTML file with its pictures and charts inside. */
-import { parseHTML } from "linkedom";
 import type { DatasetClip } from "../../training/dataset-index.ts";
+import { type ChartDocument, chartDocument } from "../charts.ts";
+import { figure, htmlPage, jpegImage, table } from "../html-page.ts";
 import type { DatasetMeasures } from "./dataset-stats.ts";
 import { reasonCounts } from "./reason-counts.ts";
-import { type ChartDocument, bars, channelRanges, coverageMap, histogram } from "./stats-charts.ts";
-
-const STYLE = `
-  body { font: 15px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; color: #222; }
-  h1, h2 { font-weight: 600; } h2 { margin-top: 2.5rem; }
-  figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; }
-  figcaption { max-width: 340px; font-size: 13px; color: #555; }
-  table { border-collapse: collapse; } td { padding: 0.1rem 1rem 0.1rem 0; vertical-align: top; }
-  img { max-width: 100%; image-rendering: pixelated; }
-`;
+import { bars, channelRanges, coverageMap, histogram } from "./stats-charts.ts";
 
 /** Words and videos that are shown, at most; and left-out clips that are listed. */
 const MAX_BARS = 30;
 const MAX_LISTED = 500;
 
 export function statsPage(measures: DatasetMeasures): string {
-  const { document } = parseHTML("<html></html>");
+  const document = chartDocument();
   const { index, poses, coverage, latents, bodyGrid, handGrid } = measures;
-  const chart = (drawing: string, caption: string): string =>
-    `<figure>${drawing}<figcaption>${escape(caption)}</figcaption></figure>`;
   const numbers = (values: readonly number[], label: string, caption: string, largest?: number) =>
-    chart(histogram(document, values, label, largest), caption);
+    figure(histogram(document, values, label, largest), caption);
   const poseCharts = [
-    chart(coverageMap(document, bodyGrid), "Where joints of the body are. Only points that are drawn count."),
-    chart(coverageMap(document, handGrid), "Where points of hands are."),
+    figure(
+      coverageMap(document, bodyGrid),
+      "Where joints of the body are. Only points that are drawn count.",
+    ),
+    figure(coverageMap(document, handGrid), "Where points of hands are."),
     numbers(
       poses.map(({ motion }) => motion),
       "pixels per frame",
@@ -48,25 +41,24 @@ export function statsPage(measures: DatasetMeasures): string {
       ),
     ),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Dataset</title><style>${STYLE}</style></head>
-<body>
-<h1>${index.clips.length} clips</h1>
-${table(factsOf(measures))}
-${samplesOf(measures)}
-<h2>People</h2>
-${poses.length > 0 ? poseCharts.join("\n") : "<p>This dataset was made without poses.</p>"}
-${numbers(coverage, "share of the latents", "Cells that the person covers at least half.", 1)}
-<h2>Captions</h2>
-${chart(bars(document, wordCounts(index.clips), "captions"), "The most frequent words of four letters and more.")}
-${videosOf(measures, document)}
-<h2>Latents of the videos</h2>
-${chart(channelRanges(document, latents), "Normalised latents should lie around 0 with a deviation near 1.")}
-${rejectedOf(measures)}
-</body>
-</html>
-`;
+  const words = bars(document, wordCounts(index.clips), "captions");
+  return htmlPage("Dataset", [
+    `<h1>${index.clips.length} clips</h1>`,
+    table(factsOf(measures)),
+    samplesOf(measures),
+    "<h2>People</h2>",
+    poses.length > 0 ? poseCharts.join("\n") : "<p>This dataset was made without poses.</p>",
+    numbers(coverage, "share of the latents", "Cells that the person covers at least half.", 1),
+    "<h2>Captions</h2>",
+    figure(words, "The most frequent words of four letters and more."),
+    videosOf(measures, document),
+    "<h2>Latents of the videos</h2>",
+    figure(
+      channelRanges(document, latents),
+      "Normalised latents should lie around 0 with a deviation near 1.",
+    ),
+    rejectedOf(measures),
+  ]);
 }
 
 function factsOf({ index, numPresent, numMeasured }: DatasetMeasures): [string, string][] {
@@ -91,9 +83,8 @@ function factsOf({ index, numPresent, numMeasured }: DatasetMeasures): [string, 
 
 function samplesOf({ samples, index }: DatasetMeasures): string {
   const figures = samples.map(({ index: i, picture }) => {
-    const source = `data:image/jpeg;base64,${picture.toString("base64")}`;
     const { caption } = index.clips[i]!;
-    return `<figure><img src="${source}" alt=""><figcaption>${i}: ${escape(caption)}</figcaption></figure>`;
+    return figure(jpegImage(picture), `${i}: ${caption}`);
   });
   const text =
     figures.length > 0
@@ -111,7 +102,7 @@ function videosOf({ index }: DatasetMeasures, document: ChartDocument): string {
   if (counts.size === 0) return "";
   const rows = [...counts].map(([name, count]) => ({ name, count })).sort((a, b) => b.count - a.count);
   const drawing = bars(document, rows.slice(0, MAX_BARS), "clips");
-  return `<figure>${drawing}<figcaption>Videos that gave most of the clips, of ${counts.size}.</figcaption></figure>`;
+  return figure(drawing, `Videos that gave most of the clips, of ${counts.size}.`);
 }
 
 function rejectedOf({ index: { rejected } }: DatasetMeasures): string {
@@ -135,18 +126,4 @@ function wordCounts(clips: readonly DatasetClip[]): { name: string; count: numbe
   }
   const sorted = [...counts].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1));
   return sorted.slice(0, MAX_BARS).map(([name, count]) => ({ name, count }));
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const lines = rows.map((row) => `<tr>${row.map((cell) => `<td>${escape(cell)}</td>`).join("")}</tr>`);
-  return `<table>${lines.join("")}</table>`;
-}
-
-/** Captions and names of files are a stranger's: they must not become markup. */
-function escape(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
 }

@@ -14,7 +14,8 @@ export function prepareCommand(): Command {
     .summary("show what is found in a driving video, without generating")
     .description(
       "Finds the person and the hands in a driving video and writes what generation is conditioned on: poses, skeletons " +
-        "and hand normals, with an overlay video to look at. With a reference image the motion is fitted to its person.",
+        "and hand normals, with an overlay video and a page of pictures and plots to look at. With a reference image the " +
+        "motion is fitted to its person.",
     )
     .requiredOption("--out <folder>", "folder to write into")
     .option("--image <file>", "reference image to fit the motion to");
@@ -23,7 +24,8 @@ export function prepareCommand(): Command {
     .addHelpText(
       "after",
       examples({
-        "posegen prepare --video dance.mp4 --out prepared": "Look at prepared/overlay.mp4",
+        "posegen prepare --video dance.mp4 --out prepared":
+          "Look at prepared/report.html and prepared/overlay.mp4",
         "posegen prepare --video dance.mp4 --image me.png --out prepared":
           "Also look at prepared/alignment.png: the motion over the picture, before and after",
         "posegen prepare --video duo.mp4 --person 2 --out prepared": "Follow the other one",
@@ -36,17 +38,20 @@ export function prepareCommand(): Command {
 
 async function prepareAction(flags: PrepareFlags): Promise<void> {
   if (flags.model === undefined) await (await import("../../embedded-model.ts")).checkEmbeddedModel();
-  const [{ prepare }, { runWithDisplay }] = await Promise.all([
+  const [{ prepare }, { runWithDisplay }, { writeReport }] = await Promise.all([
     import("../../../index.ts"),
     import("../run-with-display.ts"),
+    import("../../prepare/prepare-report.ts"),
   ]);
+  const request = { out: flags.out, image: flags.image, ...drivingRequest(flags) };
   const preparation = await runWithDisplay({ quiet: flags.quiet === true, workDir: null }, (options) =>
-    prepare({ out: flags.out, image: flags.image, ...drivingRequest(flags) }, options),
+    prepare(request, options),
   );
-  if (!flags.quiet) console.log(await report(preparation));
+  const page = await writeReport(request, preparation);
+  if (!flags.quiet) console.log(await summaryOf(preparation, page));
 }
 
-async function report(preparation: Preparation): Promise<string> {
+async function summaryOf(preparation: Preparation, page: string): Promise<string> {
   const [{ formatNumber }, { textTable }] = await Promise.all([
     import("../quantities.ts"),
     import("../text-table.ts"),
@@ -66,7 +71,7 @@ async function report(preparation: Preparation): Promise<string> {
     ]),
     ...(files.alignment === null ? [] : [["alignment", align]]),
   ];
-  const written = Object.values(files).flatMap((path) => (path === null ? [] : [[path]]));
+  const written = [page, ...Object.values(files)].flatMap((path) => (path === null ? [] : [[path]]));
   return [textTable(found), "", "Written", textTable(written)].join("\n");
 }
 
