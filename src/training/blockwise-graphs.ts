@@ -3,6 +3,7 @@ import { type Graph, type Value, dependants, expand, prune, vectorJacobian, veri
 import { type LoraOptions, addLora } from "../models/layers/lora.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { type WanDiTInputs } from "../models/wan-dit/embed.ts";
+import { type BlockRange } from "../models/wan-dit/model.ts";
 import {
   type CarriedName,
   type Part,
@@ -45,11 +46,7 @@ export const NAMES = {
   gradient: "gradient:",
 } as const;
 
-/** Consecutive blocks of the model. */
-export interface BlockRange {
-  readonly first: number;
-  readonly length: number;
-}
+export type { BlockRange };
 
 /** All graphs of a step. Nothing is shared between them: each computes what it needs of its part's forward pass. */
 export interface BlockwiseGraphs {
@@ -82,7 +79,7 @@ export function blockwiseGraphs(model: BlockwiseModel, settings: BlockwiseSettin
   const ranges = blockRanges(config.numLayers, settings.blocksPerRange);
   const blocks: BlockwiseGraphs["blocks"] = new Map(
     ranges.map(({ length }) => {
-      const build = () => withLora(blocksPart(config, scope, layout, length), settings);
+      const build = () => withLora(blocksPart(config, scope, layout, { first: 0, length }), settings);
       return [
         length,
         { forward: forwardGraph(build()), backward: backwardGraph(build(), flowing, isTrainable) },
@@ -132,7 +129,7 @@ function checkAlike(
   layout: PartsLayout,
   settings: BlockwiseSettings,
 ): void {
-  const { graph } = withLora(blocksPart(config, scope, layout, 1), settings);
+  const { graph } = withLora(blocksPart(config, scope, layout, { first: 0, length: 1 }), settings);
   const isAdapted = (key: string) => settings.lora?.targets.test(key) ?? false;
   for (let block = 1; block < config.numLayers; block++) {
     for (const key of graph.params.keys()) {

@@ -5,6 +5,7 @@ import { UserError, invariant } from "../../tensor/errors.ts";
 import { type Tensor, zeros } from "../../tensor/tensor.ts";
 import { type BlockResult } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
+import { type BlockRange } from "./model.ts";
 import { type TokenGrid } from "./rope.ts";
 import { type SharedKeys } from "./shared-attention.ts";
 import { SubjectMaps, type SubjectMask } from "./subject-map.ts";
@@ -39,6 +40,9 @@ export const kvName = (block: number, tensor: KvTensor): string => `kv.${block}.
 /** Name of the input that marks the text tokens of the subject's word: float [M], 1 there and 0 elsewhere. */
 export const SUBJECT_TOKENS = "subjectTokens";
 
+/** Name of the sum of subject maps, [f, P], where one graph of several hands it on to the next. */
+export const MAP_TOTAL = "mapTotal";
+
 /** What sharing does around each block. */
 export interface KvHook {
   /** The keys that the block's tokens read besides their own. */
@@ -51,10 +55,12 @@ export interface KvHook {
   readonly masks: ReadonlyMap<number, SubjectMask>;
 }
 
-/** The sizes sharing depends on. */
+/** The sizes sharing depends on, and where in the model the graph's blocks are. */
 interface Layout {
   readonly grid: TokenGrid;
   readonly textTokens: number;
+  /** All blocks by default. The sum of the maps before the range is an input then: `MAP_TOTAL`, [f, P]. */
+  readonly range?: BlockRange;
 }
 
 /**
@@ -82,12 +88,28 @@ export function kvHook(graph: Graph, config: WanDiTConfig, options: KvSharing, l
   // The mask of a captured block includes the block's own map, that of a sharing block only maps before it.
   const lastMap = Math.min(maxMapBlock, Math.max(...blocks) - (role === "share" ? 1 : 0));
   const makesMaps = branch === "positive" && mode !== "nomask" && lastMap >= 0;
-  const maps = makesMaps
-    ? new SubjectMaps(config, graph.input(SUBJECT_TOKENS, [layout.textTokens]), layout.grid, lastMap)
-    : null;
+  const maps = makesMaps ? mapsOf(graph, config, options, layout, lastMap) : null;
   return role === "capture"
     ? new Capture(graph, options, maps)
     : new Share(graph, config, options, layout.grid, maps);
+}
+
+/** The maps of a range of blocks that makes or reads some; null for others. */
+function mapsOf(
+  graph: Graph,
+  config: WanDiTConfig,
+  { blocks }: KvSharing,
+  { grid, textTokens, range = { first: 0, length: config.numLayers } }: Layout,
+  lastMap: number,
+): SubjectMaps | null {
+  const { first, length } = range;
+  const makes = first <= lastMap;
+  const reads = blocks.some((block) => block >= first && block < first + length);
+  if (!makes && !reads) return null;
+  const tokens = makes ? graph.input(SUBJECT_TOKENS, [textTokens]) : null;
+  const before = first > 0 ? graph.input(MAP_TOTAL, [grid[0], grid[1] * grid[2]]) : null;
+  const sum = before && { total: before, numMaps: Math.min(first, lastMap + 1) };
+  return new SubjectMaps(config, tokens, grid, lastMap, sum);
 }
 
 class Capture implements KvHook {

@@ -42,9 +42,16 @@ export function wanDiT(
   return { velocity, embedded, blocks, headTokens, sharing };
 }
 
+/** Consecutive blocks of a model. */
+export interface BlockRange {
+  /** Number of the first block, by which keys are numbered; 0 also where one graph serves ranges anywhere. */
+  readonly first: number;
+  readonly length: number;
+}
+
 /**
- * Consecutive blocks, one after the other; their keys are numbered from 0.
- * @param numBlocks all blocks of the model by default
+ * Consecutive blocks, one after the other.
+ * @param range all blocks of the model by default
  */
 export function ditBlocks(
   s: Scope,
@@ -53,11 +60,11 @@ export function ditBlocks(
   context: Context,
   grid: TokenGrid,
   sharing: KvHook | null = null,
-  numBlocks = config.numLayers,
+  range: BlockRange = { first: 0, length: config.numLayers },
 ): BlockResult[] {
   const rope = ropeConstants(s.graph, config, grid);
   const blocks: BlockResult[] = [];
-  for (let i = 0; i < numBlocks; i++) {
+  for (let i = range.first; i < range.first + range.length; i++) {
     const shared = sharing?.sharedKeys(i) ?? null;
     const block = ditBlock(s.in(i), config, blocks.at(-1) ?? start, context, rope, shared);
     sharing?.observe(i, block);

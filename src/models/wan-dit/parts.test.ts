@@ -62,7 +62,7 @@ test("embed, ranges of blocks and head give what the whole model gives, bit for 
     [0, 2],
     [2, 1],
   ] as const) {
-    const part = blocksPart(config, "", embedded.layout, numBlocks);
+    const part = blocksPart(config, "", embedded.layout, { first: 0, length: numBlocks });
     const keyOf = (name: string) => (part.graph.params.has(name) ? blockKey("", name, first) : name);
     Object.assign(values, await run(part, values, keyOf));
   }

@@ -6,7 +6,8 @@ import { type Context } from "./attention.ts";
 import { type Stream, type Streams } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
 import { type WanDiTInputs, embed } from "./embed.ts";
-import { ditBlocks, head } from "./model.ts";
+import { type KvHook } from "./kv-sharing.ts";
+import { type BlockRange, ditBlocks, head } from "./model.ts";
 import { type TokenGrid } from "./rope.ts";
 import { unpatchify } from "../layers/patch.ts";
 
@@ -65,14 +66,16 @@ export function embedPart(
 }
 
 /**
- * `numBlocks` consecutive blocks. Their keys are numbered from 0 wherever the blocks are in the model, so that one
- * graph serves all ranges of that length (see `blockKey`).
+ * Consecutive blocks. A range that begins with block 0 serves all ranges of its length, wherever they are in the model
+ * (see `blockKey`).
+ * @param sharing gives the hook of KV-sharing for this graph
  */
 export function blocksPart(
   config: WanDiTConfig,
   scope: string,
   { grid, shapes }: PartsLayout,
-  numBlocks: number,
+  range: BlockRange,
+  sharing: (graph: Graph) => KvHook | null = () => null,
 ): Part<(typeof TOKENS)[number]> {
   const graph = new Graph();
   const start = new Map<CarriedName, Value>();
@@ -87,7 +90,7 @@ export function blocksPart(
   const streams: Streams = { video: stream("video", "videoTime"), ref: stream("ref", "refTime") };
   const context: Context = { text: carried("text")!, image: carried("image") };
   const blocks = graph.scope(scope).in("blocks");
-  const last = ditBlocks(blocks, config, streams, context, grid, null, numBlocks).at(-1);
+  const last = ditBlocks(blocks, config, streams, context, grid, sharing(graph), range).at(-1);
   invariant(last, "a part has at least one block");
   const end = new Map(TOKENS.map((name) => [name, last[name].x] as const));
   return { graph, start, end };

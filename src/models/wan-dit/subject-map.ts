@@ -1,5 +1,6 @@
 // Shapes: L video tokens = f latent frames of P tokens, M text tokens, D width, H heads.
 import { type Value, add, div, matmul, max, min, mul, reshape, sub, transpose } from "../../graph/index.ts";
+import { invariant } from "../../tensor/errors.ts";
 import { type Threshold, otsu } from "../layers/otsu.ts";
 import { type CrossAttention } from "./attention.ts";
 import { type WanDiTConfig } from "./config.ts";
@@ -42,33 +43,51 @@ export function subjectMap(
   return { logits, map: div(sub(logits, low), range) };
 }
 
+/** The sum of the maps of the blocks in front of a part of the denoiser. */
+export interface MapTotal {
+  /** [f, P] */
+  readonly total: Value;
+  readonly numMaps: number;
+}
+
 /** Running mean of the subject maps of blocks 0 … `lastBlock`, and its mask. */
 export class SubjectMaps {
-  /** The maps so far, by block. */
+  /** The maps made here, in the order of their blocks. */
   readonly maps: SubjectMap[] = [];
-  private total: Value | null = null;
   private current: SubjectMask | null = null;
 
+  /**
+   * @param subjectTokens null where all maps come before
+   * @param sum what comes before; null in front of block 0
+   */
   constructor(
     private readonly config: WanDiTConfig,
-    private readonly subjectTokens: Value,
+    private readonly subjectTokens: Value | null,
     private readonly grid: TokenGrid,
     private readonly lastBlock: number,
+    private sum: MapTotal | null,
   ) {}
+
+  /** The sum of all maps so far; null before the first one. */
+  get total(): Value | null {
+    return this.sum?.total ?? null;
+  }
 
   /** Adds the map of the next block; blocks past the last that counts leave the mean as it is. */
   add(crossAttention: CrossAttention): void {
-    if (this.maps.length > this.lastBlock) return;
+    const numMaps = this.sum?.numMaps ?? 0;
+    if (numMaps > this.lastBlock) return;
+    invariant(this.subjectTokens, "a map is made from the subject's tokens");
     const next = subjectMap(this.config, crossAttention, this.subjectTokens, this.grid);
     this.maps.push(next);
-    this.total = this.total ? add(this.total, next.map) : next.map;
+    this.sum = { total: this.sum ? add(this.sum.total, next.map) : next.map, numMaps: numMaps + 1 };
     this.current = null;
   }
 
   /** The mask of the mean so far; null before the first map. */
   mask(): SubjectMask | null {
-    if (this.total && !this.current) {
-      const mean = div(this.total, this.maps.length);
+    if (this.sum && !this.current) {
+      const mean = div(this.sum.total, this.sum.numMaps);
       this.current = { mean, ...otsu(mean) };
     }
     return this.current;
