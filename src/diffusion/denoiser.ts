@@ -1,8 +1,10 @@
 // Shapes: [f, h, w] latent frames, rows and columns, M text tokens, N image tokens, T = L + R tokens (video, reference)
+import { type Graph } from "../graph/index.ts";
 import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { gatherSharedRows } from "../models/wan-dit/kv-gather.ts";
 import { type KvSharing, type KvSharingMode, SUBJECT_TOKENS, kvName } from "../models/wan-dit/kv-sharing.ts";
+import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Feeds, type Slot } from "../runtime/runner.ts";
 import { type Session } from "../runtime/session.ts";
@@ -11,6 +13,7 @@ import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { type FinetunedWeights, type PhaseName } from "./finetuned-weights.ts";
 import { type GuidanceBranch } from "./guidance.ts";
 import { type Placement } from "./placement.ts";
+import { StagedRunner } from "./staged-runner.ts";
 
 /** Which tokens read the anchor's keys (see `KvSharingMode`). */
 export type SharingMode = KvSharingMode;
@@ -72,9 +75,28 @@ export interface DenoiserOptions {
   readonly placement: Placement;
 }
 
+/** The values of a graph's inputs in one evaluation, by name; null where the model takes none. */
+export function denoiserValues(
+  { outDim }: WanDiTConfig,
+  { latentFrames, latentHeight, latentWidth }: WanDiTShape,
+  inputs: SegmentInputs,
+  { branch, latents, timestep }: Omit<DenoiserCall, "signal">,
+): Record<string, Tensor | null> {
+  return {
+    latents: float32(latents, [1, outDim, latentFrames, latentHeight, latentWidth]),
+    cond: inputs.cond,
+    hand: inputs.hand,
+    ref: inputs.ref,
+    timestep: float32([timestep]),
+    context: inputs.contexts[branch],
+    clipFeature: inputs.clipFeature,
+    [SUBJECT_TOKENS]: inputs.subjectTokens,
+  };
+}
+
 /** The denoiser for segments of one size: its graphs are opened when first needed and kept over all segments. */
 export class Denoiser {
-  private readonly sessions = new Map<string, Promise<Session>>();
+  private readonly evaluators = new Map<string, Promise<Evaluator>>();
 
   constructor(private readonly options: DenoiserOptions) {}
 
@@ -151,13 +173,13 @@ export class Denoiser {
 
   /** Closes the graphs that match: all, or those of one role in sharing. */
   async close(role?: KvSharing["role"]): Promise<void> {
-    const closing: Promise<Session>[] = [];
-    for (const [key, session] of this.sessions) {
+    const closing: Promise<Evaluator>[] = [];
+    for (const [key, evaluator] of this.evaluators) {
       if (role !== undefined && !key.startsWith(role)) continue;
-      this.sessions.delete(key);
-      closing.push(session);
+      this.evaluators.delete(key);
+      closing.push(evaluator);
     }
-    for (const session of closing) await (await session).release();
+    for (const evaluator of closing) await (await evaluator).release();
   }
 
   private sharing(role: KvSharing["role"], branch: GuidanceBranch, { mode, blocks }: SharingSite): KvSharing {
@@ -171,36 +193,41 @@ export class Denoiser {
     shared: Feeds,
   ): Promise<Record<string, Tensor>> {
     const { config, shape } = this.options;
-    const session = await this.sessionFor(kv);
-    const size = [1, config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
-    const given: Record<string, Tensor | Slot | null> = {
-      latents: float32(latents, size),
-      cond: inputs.cond,
-      hand: inputs.hand,
-      ref: inputs.ref,
-      timestep: float32([timestep]),
-      context: inputs.contexts[branch],
-      clipFeature: inputs.clipFeature,
-      [SUBJECT_TOKENS]: inputs.subjectTokens,
-      ...shared,
-    };
-    const feeds: Record<string, Tensor | Slot> = {};
-    for (const { name } of session.inputs) {
-      const value = given[name];
-      if (value) feeds[name] = value;
-    }
-    return session.run(feeds, signal ? { signal } : {});
+    const evaluator = await this.evaluatorFor(kv);
+    const values = denoiserValues(config, shape, inputs, { branch, latents, timestep });
+    const feeds: Record<string, Tensor | Slot> = { ...shared };
+    for (const [name, value] of Object.entries(values)) if (value) feeds[name] = value;
+    return evaluator.run(feeds, signal ? { signal } : {});
   }
 
-  private sessionFor(kv: KvSharing | null): Promise<Session> {
+  private evaluatorFor(kv: KvSharing | null): Promise<Evaluator> {
     const key = kv ? `${kv.role} ${JSON.stringify(kv)}` : "plain";
-    const known = this.sessions.get(key);
+    const known = this.evaluators.get(key);
     if (known) return known;
-    const { config, shape, weights, placement } = this.options;
-    const opened = weights.session(buildWanDiT(config, shape, kv), "denoiser", placement);
-    this.sessions.set(key, opened);
+    const opened = this.open(kv);
+    this.evaluators.set(key, opened);
     return opened;
   }
+
+  private async open(kv: KvSharing | null): Promise<Evaluator> {
+    const { config, shape, weights, placement, lane } = this.options;
+    const { blocksPerStage = null } = placement;
+    const open = (graph: Graph): Promise<Session> => weights.session(graph, "denoiser", placement);
+    if (blocksPerStage === null) return keepOpen(await open(buildWanDiT(config, shape, kv)));
+    return new StagedRunner({ stages: wanDiTStages(config, shape, kv, blocksPerStage), lane, open });
+  }
+}
+
+/** A graph of the denoiser, in one session or in stages. Values that it does not take are not used. */
+type Evaluator = Pick<StagedRunner, "run" | "release">;
+
+function keepOpen(session: Session): Evaluator {
+  const taken = new Set(session.inputs.map(({ name }) => name));
+  return {
+    run: (feeds, options) =>
+      session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => taken.has(name))), options),
+    release: () => session.release(),
+  };
 }
 
 function velocityOf(tensor: Tensor | undefined): Float32Array {

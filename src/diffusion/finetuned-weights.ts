@@ -1,14 +1,16 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
-import { type buildWanDiT } from "../models/wan-dit/build.ts";
+import { type Graph, quantizeLinears, quantizedKeys, smoothingKey } from "../graph/index.ts";
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
+import { quantizeWeight } from "../models/layers/smooth-quant.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
 import { MAP_BEYOND_BYTES, SharedWeights } from "../runtime/shared-weights.ts";
 import { type WeightSpec, checkWeights } from "../runtime/weights.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
-import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
+import { type Tensor, float32, sizeOf, zeros } from "../tensor/tensor.ts";
+import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
 import { type LoraFile } from "./lora-file.ts";
 import { type Placement } from "./placement.ts";
 
@@ -16,8 +18,6 @@ import { type Placement } from "./placement.ts";
 export type PhaseName = "phase1" | "phase2";
 
 const PHASE_NAMES = ["phase1", "phase2"] as const;
-
-type DenoiserGraph = ReturnType<typeof buildWanDiT>;
 
 /** A LoRA over the base, and how strongly it counts: see `WeightedLora`. */
 export interface AppliedLora {
@@ -32,6 +32,8 @@ export interface FinetunedWeightsOptions {
   readonly lane: Lane;
   /** Models of more bytes as float32 stay in their files; see `SharedWeights`. */
   readonly mapBeyondBytes?: number;
+  /** Computes the layers that it names in int8. */
+  readonly int8?: Int8Calibration | null;
 }
 
 /**
@@ -41,6 +43,9 @@ export interface FinetunedWeightsOptions {
  */
 export class FinetunedWeights {
   private readonly shared: SharedWeights;
+  private readonly int8: Int8Calibration | null;
+  /** The smoothing of each weight that is quantised, by the weight's key. */
+  private readonly factorsOf: ReadonlyMap<string, Float32Array>;
   private inForce: PhaseName | null = null;
 
   private constructor(
@@ -50,7 +55,11 @@ export class FinetunedWeights {
     private readonly isMerged: boolean,
     options: Required<FinetunedWeightsOptions>,
   ) {
-    const { lane, mapBeyondBytes } = options;
+    const { lane, mapBeyondBytes, int8 } = options;
+    this.int8 = int8;
+    this.factorsOf = new Map(
+      int8?.groups.flatMap(({ weights, factors }) => weights.map((key) => [key, factors] as const)),
+    );
     this.shared = new SharedWeights(lane, base, { model: "the denoiser", mapBeyondBytes });
   }
 
@@ -63,7 +72,7 @@ export class FinetunedWeights {
     base: Checkpoint,
     loras: PhaseLoras,
     specs: Iterable<WeightSpec>,
-    { lane, mapBeyondBytes = MAP_BEYOND_BYTES }: FinetunedWeightsOptions,
+    { lane, mapBeyondBytes = MAP_BEYOND_BYTES, int8 = null }: FinetunedWeightsOptions,
   ): Promise<FinetunedWeights> {
     const byKey = new Map([...specs].map((spec) => [spec.name, spec]));
     const files = new Set(PHASE_NAMES.flatMap((phase) => loras[phase].map(({ file }) => file)));
@@ -81,28 +90,44 @@ export class FinetunedWeights {
     checkWeights(needed, base, "the denoiser");
     const bytes = [...base.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const isMerged = bytes <= mapBeyondBytes;
-    return new FinetunedWeights(base, phases, byKey, isMerged, { lane, mapBeyondBytes });
+    if (int8 && !isMerged) {
+      throw new UserError(
+        `the denoiser takes ${(bytes / 2 ** 30).toFixed(1)} GiB in float32 and stays in its files; int8 weights are made in ` +
+          "memory, of models up to 2 GiB: take float32 or auto",
+      );
+    }
+    return new FinetunedWeights(base, phases, byKey, isMerged, { lane, mapBeyondBytes, int8 });
   }
 
   /** Puts a phase in force for all sessions, from their next run on. To be called before the first session. */
   async use(phase: PhaseName): Promise<void> {
     if (this.inForce === phase) return;
-    for (const key of this.keysOf("whole"))
-      await this.shared.set({ [key]: await this.wholeWeight(key, phase) });
-    for (const key of this.keysOf("pairs")) {
-      if (this.isMerged) await this.shared.set({ [key]: await this.mergedWeight(key, phase) });
-      else await this.shared.set(this.pairWeights(key, phase));
-    }
+    const pairs = this.keysOf("pairs");
+    const changed = new Set([...this.keysOf("whole"), ...(this.isMerged ? pairs : [])]);
+    for (const key of changed) await this.put(key, await this.weightOf(key, phase));
+    if (!this.isMerged) for (const key of pairs) await this.shared.set(this.pairWeights(key, phase));
+    if (this.inForce === null) await this.putInt8(changed);
     this.inForce = phase;
   }
 
-  /** A session of one of the denoiser's graphs; the graph is used up. */
-  async session(graph: DenoiserGraph, name: string, { device, threads }: Placement): Promise<Session> {
+  /** All weights of a phase, with its LoRAs merged in: for models that fit into memory. */
+  async read(phase: PhaseName): Promise<Map<string, Tensor<"float32">>> {
+    const weights = new Map<string, Tensor<"float32">>();
+    for (const key of this.specs.keys()) {
+      weights.set(key, mergeLoras(key, await this.startOf(key, phase), this.phases[phase]));
+    }
+    return weights;
+  }
+
+  /** A session of one of the denoiser's graphs, whole or of one stage; the graph is used up. */
+  async session(graph: Graph, name: string, { device, threads }: Placement): Promise<Session> {
     invariant(this.inForce, "a phase is put in force before the first session");
-    const targets = [...this.keysOf("pairs")];
+    const targets = [...this.keysOf("pairs")].filter((key) => graph.params.has(key));
     if (!this.isMerged && targets.length > 0) {
       addLora(graph, { rank: this.largestRank(), scale: 1, targets: exactly(targets) });
     }
+    const { int8 } = this;
+    if (int8) quantizeLinears(graph, int8Groups(graph, int8));
     return this.shared.session(graph, { name, device, threads });
   }
 
@@ -117,12 +142,29 @@ export class FinetunedWeights {
     return new Set(loras.flatMap(({ lora }) => [...lora[part].keys()]));
   }
 
-  private async wholeWeight(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
-    return mergeWhole(key, await this.startOf(key, phase), this.phases[phase]);
+  /** Holds a weight, in int8 where it is to be. */
+  private async put(key: string, weight: Tensor<"float32">): Promise<void> {
+    const factors = this.factorsOf.get(key);
+    if (!factors) return this.shared.set({ [key]: weight });
+    const { values, scale } = quantizeWeight(weight, factors);
+    const keys = quantizedKeys(key);
+    return this.shared.set({ [keys.values]: values, [keys.scale]: scale });
   }
 
-  private async mergedWeight(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
-    return mergeLoras(key, await this.startOf(key, phase), this.phases[phase]);
+  /** Holds what int8 needs that no phase changes. */
+  private async putInt8(changed: ReadonlySet<string>): Promise<void> {
+    for (const key of this.factorsOf.keys()) {
+      if (!changed.has(key)) await this.put(key, await this.base.readFloat32(key));
+    }
+    for (const { name, factors } of this.int8?.groups ?? []) {
+      await this.shared.set({ [smoothingKey(name)]: float32(factors) });
+    }
+  }
+
+  /** A weight that a phase changes, without the pairs that stay beside it. */
+  private async weightOf(key: string, phase: PhaseName): Promise<Tensor<"float32">> {
+    const merge = this.isMerged ? mergeLoras : mergeWhole;
+    return merge(key, await this.startOf(key, phase), this.phases[phase]);
   }
 
   /** The base's weight. Where it has none, a LoRA of the phase holds it whole and leaves nothing of what was before. */

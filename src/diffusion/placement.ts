@@ -1,4 +1,4 @@
-import type { DeviceName } from "../runtime/device-table.ts";
+import type { DeviceName, Precision } from "../runtime/device-table.ts";
 
 /** Where networks run. */
 export interface Placement {
@@ -6,4 +6,11 @@ export interface Placement {
   readonly device: DeviceName;
   /** Threads inside one operation of the CPU. */
   readonly threads: number;
+  /** What the denoiser's linear layers compute in, float32 by default. */
+  readonly precision?: Precision;
+  /**
+   * Blocks of the denoiser whose weights are in memory at a time; null, the default, makes one session of all. See
+   * `StagedRunner`.
+   */
+  readonly blocksPerStage?: number | null;
 }

@@ -100,10 +100,12 @@ export async function resolvePlacement(
 ): Promise<Placement> {
   const resolved = await resolveDevice(device, announce);
   const type = resolvePrecision(precision, resolved);
-  if (type !== "float32") {
-    throw new UserError(`precision "${type}": the networks compute in float32 so far; take float32 or auto`);
+  if (type === "float16") {
+    throw new UserError(
+      `precision "${type}": the networks do not compute in it so far; take float32 or auto`,
+    );
   }
-  return { device: resolved, threads };
+  return { device: resolved, threads, precision: type };
 }
 
 /** Refuses a result that would overwrite an input, or a folder. */

@@ -3,8 +3,8 @@
 /** Named as ONNX Runtime names its execution providers. */
 export type DeviceName = "cpu" | "cuda" | "dml" | "coreml" | "webgpu";
 
-/** Element type of activations and matrix products. */
-export type Precision = "float32" | "float16";
+/** Element type of matrix products; with `int8`, activations between them are float32. */
+export type Precision = "float32" | "float16" | "int8";
 
 export interface DeviceTraits {
   /** For people. */
@@ -50,7 +50,7 @@ export const DEVICES: Readonly<Record<DeviceName, DeviceTraits>> = {
   },
   cpu: {
     label: "CPU",
-    precisions: ["float32"],
+    precisions: ["float32", "int8"],
     needs: "nothing",
     logSeverityLevel: 4,
   },

@@ -195,7 +195,11 @@ export function addPlacementFlags(command: Command): Command {
   return command
     .optionsGroup("Placement:")
     .option("--device <name>", "cpu, cuda, webgpu, dml, coreml or auto; see `posegen doctor` (default: cpu)")
-    .option("--precision <type>", "float32, float16 or auto (default: auto)")
+    .option(
+      "--precision <type>",
+      "what the denoiser computes in: float32, int8 (CPU; after `posegen models calibrate`), or auto (default: auto, " +
+        "which is float32)",
+    )
     .option("--threads <n>", "threads of the CPU (default: one per core)", parseNumber)
     .option(
       "--vae-tiling <when>",

@@ -5,6 +5,10 @@
 import { invariant } from "../../tensor/errors.ts";
 import { type Tensor, float32, tensor } from "../../tensor/tensor.ts";
 
+/** Weights that may be quantised: every linear layer of the denoiser's blocks. */
+export const INT8_TARGETS =
+  /(?:^|\.)blocks\.\d+\.(?:(?:self|cross)_attn\.(?:[qkvo]|[kv]_img)|ffn\.[02])\.weight$/;
+
 /** Largest magnitude of an int8 weight; -128 is left out, so that both signs reach equally far. */
 const WEIGHT_LEVELS = 127;
 /** Steps between the smallest and the largest uint8 activation. */

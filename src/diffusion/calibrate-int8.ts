@@ -1,0 +1,250 @@
+/** Finds out how a denoiser is best computed in int8: on its own activations, while it generates. */
+import {
+  type Graph,
+  type LinearGroup,
+  linearGroups,
+  observeLinears,
+  observedName,
+  quantizeLinears,
+  quantizedKeys,
+  serialize,
+  smoothingKey,
+} from "../graph/index.ts";
+import {
+  type ActivationStats,
+  INT8_TARGETS,
+  type Smoothing,
+  quantizeWeight,
+  searchSmoothing,
+} from "../models/layers/smooth-quant.ts";
+import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTConfig } from "../models/wan-dit/config.ts";
+import { Engine } from "../runtime/engine.ts";
+import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { UserError, invariant } from "../tensor/errors.ts";
+import { denoise, initialState } from "./denoise.ts";
+import { type SegmentInputs, denoiserValues } from "./denoiser.ts";
+import { type PhaseName } from "./finetuned-weights.ts";
+import { type Int8Group } from "./int8-calibration.ts";
+import { type Schedule } from "./schedule.ts";
+
+/** All weights of a denoiser in one phase, by key. */
+export type PhaseWeights = ReadonlyMap<string, Tensor<"float32">>;
+
+/** A segment that a phase generates during the calibration. */
+export interface CalibrationSegment {
+  readonly phase: PhaseName;
+  readonly inputs: SegmentInputs;
+}
+
+export interface CalibrationOptions {
+  readonly config: WanDiTConfig;
+  readonly shape: WanDiTShape;
+  readonly weights: Readonly<Record<PhaseName, PhaseWeights>>;
+  readonly segments: readonly CalibrationSegment[];
+  readonly schedule: Schedule;
+  readonly guidanceScale: number;
+  readonly seed: number;
+  /** Largest error of the velocity that is wanted, relative to its root mean square. */
+  readonly maxError: number;
+  readonly threads: number;
+  /** Told in a sentence what is found. */
+  readonly announce?: (message: string) => void;
+}
+
+/** A group of layers as it came out. */
+export interface CalibratedGroup extends Int8Group, Smoothing {
+  readonly isQuantized: boolean;
+}
+
+export interface CalibrationResult {
+  /** In the order of the model. */
+  readonly groups: readonly CalibratedGroup[];
+  /** Error of the velocity over all recorded evaluations, relative to its root mean square. */
+  readonly velocityError: number;
+  /** The same with every layer quantised. */
+  readonly errorOfAll: number;
+}
+
+/** One evaluation of the velocity in float32. */
+interface Recorded {
+  readonly phase: PhaseName;
+  readonly values: Readonly<Record<string, Tensor | null>>;
+  readonly velocity: Float32Array;
+}
+
+/**
+ * Generates the segments in float32 and takes the ranges of all activations, then searches each group's smoothing. Where
+ * the velocity comes out worse than wanted with all layers quantised, every group is tried alone, and those that add
+ * most to the error are left in float32. Blocks the calling thread while it computes.
+ * @throws UserError when even no quantised layer keeps the velocity as exact as wanted
+ */
+export async function calibrateInt8(options: CalibrationOptions): Promise<CalibrationResult> {
+  const { maxError, announce = () => {} } = options;
+  const { stats, recorded } = await observe(options);
+  const graph = buildWanDiT(options.config, options.shape);
+  const groups = linearGroups(graph, INT8_TARGETS);
+  const found = groups.map(({ name, weights }) =>
+    searchSmoothing(
+      stats.get(name)!,
+      Object.values(options.weights).flatMap((phase) => weights.map((key) => phase.get(key)!)),
+    ),
+  );
+  announce(`searched the smoothing of ${groups.length} groups of linear layers`);
+  const trial = new Trial(options, recorded, new Map(groups.map(({ name }, i) => [name, found[i]!.factors])));
+  const all = groups.map(({ name }) => name);
+  const errorOfAll = await trial.velocityError(all);
+  announce(`with all of them in int8 the velocity is off by ${percent(errorOfAll)}`);
+  let quantized: readonly string[] = all;
+  let velocityError = errorOfAll;
+  if (errorOfAll > maxError) {
+    const shares = new Map<string, number>();
+    for (const name of all) shares.set(name, (await trial.velocityError([name])) ** 2);
+    // Errors of single groups add up as squares, nearly: what is missing from their sum is spread over all.
+    const scale = errorOfAll ** 2 / [...shares.values()].reduce((sum, x) => sum + x, 0);
+    let expected = errorOfAll ** 2;
+    const worstFirst = all.toSorted((a, b) => shares.get(b)! - shares.get(a)!);
+    while (velocityError > maxError) {
+      do {
+        const worst = worstFirst.shift();
+        if (worst === undefined)
+          throw new UserError(`no layer can be int8 with an error of ${percent(maxError)}`);
+        expected -= scale * shares.get(worst)!;
+      } while (expected > maxError ** 2);
+      const kept = new Set(worstFirst);
+      quantized = all.filter((name) => kept.has(name));
+      velocityError = await trial.velocityError(quantized);
+      announce(
+        `with ${all.length - quantized.length} of ${all.length} groups left in float32 it is off by ${percent(velocityError)}`,
+      );
+    }
+  }
+  const isQuantized = new Set(quantized);
+  return {
+    groups: groups.map(({ name, weights }, i) => ({
+      ...found[i]!,
+      name,
+      weights,
+      isQuantized: isQuantized.has(name),
+    })),
+    velocityError,
+    errorOfAll,
+  };
+}
+
+/** Generates all segments; every evaluation gives statistics, and some per segment are recorded. */
+async function observe(
+  options: CalibrationOptions,
+): Promise<{ stats: Map<string, ActivationStats[]>; recorded: Recorded[] }> {
+  const { config, shape, segments, schedule, guidanceScale, seed, weights, threads } = options;
+  const graph = buildWanDiT(config, shape);
+  const groups = linearGroups(graph, INT8_TARGETS);
+  invariant(groups.length > 0, "the denoiser has linear layers");
+  observeLinears(graph, groups);
+  const engine = await Engine.create(serialize(graph), { name: "denoiser", threads });
+  const stats = new Map(groups.map(({ name }) => [name, [] as ActivationStats[]]));
+  const recorded: Recorded[] = [];
+  const size = [config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
+  const last = schedule.timesteps.length - 1;
+  const recordedSteps = new Set([0, last >> 1, last]);
+  try {
+    for (const { phase, inputs } of segments) {
+      await engine.setInputs(Object.fromEntries(weights[phase]));
+      await denoise({
+        schedule,
+        guidanceScale,
+        from: initialState(size, seed),
+        async predict(call) {
+          const values = denoiserValues(config, shape, inputs, call);
+          const results = await engine.run(present(values, graph));
+          for (const { name } of groups) stats.get(name)!.push(statsOf(results, name));
+          const velocity = results["velocity"]!.data as Float32Array;
+          if (recordedSteps.has(call.step)) recorded.push({ phase, values, velocity });
+          return velocity;
+        },
+      });
+    }
+  } finally {
+    await engine.release();
+  }
+  return { stats, recorded };
+}
+
+function statsOf(results: Readonly<Record<string, Tensor>>, group: string): ActivationStats {
+  const of = (what: "min" | "max" | "meanSquare") => results[observedName(group, what)]!.data as Float32Array;
+  return { min: of("min"), max: of("max"), meanSquare: of("meanSquare") };
+}
+
+/** Values of those inputs that a graph has. */
+function present(values: Readonly<Record<string, Tensor | null>>, graph: Graph): Record<string, Tensor> {
+  const feeds: Record<string, Tensor> = {};
+  for (const name of graph.inputs.keys()) {
+    const value = values[name];
+    if (value) feeds[name] = value;
+  }
+  return feeds;
+}
+
+/** Computes recorded velocities again with some groups quantised. */
+class Trial {
+  /** Quantised weights and smoothing, by phase and key. */
+  private readonly quantized = new Map<string, Tensor>();
+
+  constructor(
+    private readonly options: CalibrationOptions,
+    private readonly recorded: readonly Recorded[],
+    private readonly smoothing: ReadonlyMap<string, Float32Array>,
+  ) {}
+
+  /** Error relative to the root mean square, over all recorded evaluations. */
+  async velocityError(names: readonly string[]): Promise<number> {
+    const { config, shape, weights, threads } = this.options;
+    const graph = buildWanDiT(config, shape);
+    const groups = linearGroups(graph, INT8_TARGETS).filter(({ name }) => names.includes(name));
+    quantizeLinears(graph, groups);
+    const engine = await Engine.create(serialize(graph), { name: "denoiser", threads });
+    let [noise, power] = [0, 0];
+    try {
+      for (const phase of new Set(this.recorded.map((call) => call.phase))) {
+        const quantized = this.quantizedWeights(phase, groups);
+        const keys = [...graph.params.keys()];
+        await engine.setInputs(
+          Object.fromEntries(keys.map((key) => [key, quantized.get(key) ?? weights[phase].get(key)!])),
+        );
+        for (const { values, velocity } of this.recorded.filter((call) => call.phase === phase)) {
+          const results = await engine.run(present(values, graph));
+          const got = results["velocity"]!.data as Float32Array;
+          velocity.forEach((v, i) => {
+            noise += (got[i]! - v) ** 2;
+            power += v ** 2;
+          });
+        }
+      }
+    } finally {
+      await engine.release();
+    }
+    return Math.sqrt(noise / power);
+  }
+
+  private quantizedWeights(phase: PhaseName, groups: readonly LinearGroup[]): Map<string, Tensor> {
+    const found = new Map<string, Tensor>();
+    for (const { name, weights } of groups) {
+      const factors = this.smoothing.get(name)!;
+      found.set(smoothingKey(name), float32(factors));
+      for (const key of weights) {
+        const { values, scale } = quantizedKeys(key);
+        if (!this.quantized.has(`${phase} ${values}`)) {
+          const weight = quantizeWeight(this.options.weights[phase].get(key)!, factors);
+          this.quantized.set(`${phase} ${values}`, weight.values);
+          this.quantized.set(`${phase} ${scale}`, weight.scale);
+        }
+        for (const part of [values, scale]) found.set(part, this.quantized.get(`${phase} ${part}`)!);
+      }
+    }
+    return found;
+  }
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}
