@@ -10,10 +10,10 @@ cd "$1"
 
 posegen train --config "$here/vae.yaml"
 posegen train export vae --out encoders --name posegen-mini
-for clips in short train interpolated held-out; do
+for clips in images short train interpolated held-out; do
   posegen dataset render --recipe "$here/clips-$clips.yaml" --model encoders --out "clips-$clips"
 done
-for training in vae-decoder start base phase1 phase2; do
+for training in vae-decoder images start base phase1 phase2; do
   posegen train --config "$here/$training.yaml"
 done
 posegen train export vae-decoder base phase1 phase2 --out posegen-mini

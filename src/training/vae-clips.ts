@@ -23,19 +23,14 @@ export interface VaeClip {
 /** What a training sample shows. A spliced one turns from picture to skeleton, as interpolated segments do. */
 export type SampleKind = "picture" | "skeleton" | "handNormals" | "spliced";
 
-/** Mostly the size that the embedded model works at. */
-const SIZES = [
-  { width: 96, height: 128 },
-  { width: 96, height: 128 },
-  { width: 96, height: 128 },
-  { width: 128, height: 192 },
-] as const;
+/** The size that the embedded model works at. */
+const SIZE = { width: 128, height: 192 };
 
 /** Renders clips number `first`, `first + 1`, … of the endless series that the VAE is trained on. */
 export function* renderVaeClips(first: number, count: number, numFrames: number): Generator<VaeClip> {
   for (let i = first; i < first + count; i++) {
     const world: World = i % 3 === 2 ? "varied" : "easy";
-    const { width, height } = SIZES[i % SIZES.length]!;
+    const { width, height } = SIZE;
     const random = new Random("vae clip").fork(i);
     const clip = renderClip({
       identity: makeIdentity(random.integer(2 ** 31), world),

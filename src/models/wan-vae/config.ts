@@ -60,10 +60,10 @@ export const TINY_WAN_VAE: WanVaeConfig = {
   ...NEUTRAL_STATISTICS,
 };
 
-/** The embedded model before training has measured its latent statistics. */
+/** The embedded model before training has measured its latent statistics. Its decoder is wide where pictures are large. */
 export const MINI_WAN_VAE: WanVaeConfig = {
   encoder: { dim: 8, dimMult: [1, 4, 8, 8], numResBlocks: 1 },
-  decoder: { dim: 8, dimMult: [1, 4, 8, 8], numResBlocks: 1 },
+  decoder: { dim: 16, dimMult: [1, 2, 4, 4], numResBlocks: 1 },
   zDim: 16,
   temporalDownsample: TEMPORAL_DOWNSAMPLE,
   ...NEUTRAL_STATISTICS,
