@@ -70,6 +70,17 @@ describe("smoothPoses", () => {
     expect(rms(errors)).toBeLessThan(2);
   });
 
+  it("rounds an abrupt stop off by less than half of a frame's way, in no more than five frames", async () => {
+    for (const speed of [3, 30]) {
+      const stop = Array.from({ length: 30 }, (_, i) => speed * Math.min(i, 15));
+      const errors = (await smoothXs(stop)).map((x, i) => Math.abs(x - stop[i]!) / speed);
+      expect(Math.max(...errors)).toBeLessThan(0.45);
+      errors.forEach((error, i) => {
+        if (Math.abs(i - 15) > 2) expect(error).toBeLessThan(1e-9);
+      });
+    }
+  });
+
   it("takes nothing across a cut, and passes every frame on in order", async () => {
     const frames = Array.from({ length: 20 }, (_, i) => frameAt(i, i < 10 ? 0 : 100, i === 10));
     const out = await smooth(frames);
