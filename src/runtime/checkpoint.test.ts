@@ -139,5 +139,13 @@ describe("openCheckpoint", () => {
     await writeFile(join(snapshot, "m.bin.index.json"), '{"weight_map":{"b":"m-2.bin"}}');
     const pickled = await openCheckpoint(join(snapshot, "m.bin.index.json"));
     expect((await pickled.readFloat32("b")).data).toEqual(Float32Array.of(6));
+    await mkdir(join(snapshot, "part"));
+    await symlink("../../../blobs/123", join(snapshot, "part", "m-1.safetensors"));
+    await writeFile(
+      join(snapshot, "part", "m.safetensors.index.json"),
+      '{"weight_map":{"a":"m-1.safetensors"}}',
+    );
+    const nested = await openCheckpoint(join(snapshot, "part"));
+    expect((await nested.readFloat32("a")).data).toEqual(Float32Array.of(5));
   });
 });

@@ -175,9 +175,15 @@ async function shardPath(directory: string, indexPath: string, shardName: string
 
 /**
  * Links may point anywhere below this. It is the directory itself, except in a Hugging Face cache, where
- * `<model>/snapshots/<revision>/` holds nothing but links into `<model>/blobs/`.
+ * `<model>/snapshots/<revision>/` and the folders in it hold nothing but links into `<model>/blobs/`.
  */
 async function linkRoot(directory: string): Promise<string> {
   const root = await realpath(directory);
-  return basename(dirname(root)) === "snapshots" ? dirname(dirname(root)) : root;
+  for (let at = root, depth = 0; depth < MAX_SNAPSHOT_DEPTH; at = dirname(at), depth++) {
+    if (basename(dirname(at)) === "snapshots") return dirname(dirname(at));
+  }
+  return root;
 }
+
+/** Folders of a published model lie one or two below its revision. */
+const MAX_SNAPSHOT_DEPTH = 3;

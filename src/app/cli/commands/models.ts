@@ -11,7 +11,8 @@ export function modelsCommand(): Command {
     )
     .addCommand(inspectCommand())
     .addCommand(verifyCommand())
-    .addCommand(convertCommand());
+    .addCommand(convertCommand())
+    .addCommand(pullCommand());
 }
 
 function inspectCommand(): Command {
@@ -97,5 +98,36 @@ function convertCommand(): Command {
       ]);
       const request = { model, out, precision, loras: lora, isMerged: merge };
       console.log(await runWithBytes("Nothing was kept.", (options) => convertModel(request, options)));
+    });
+}
+
+function pullCommand(): Command {
+  return new Command("pull")
+    .summary("get a published model from the Hugging Face Hub")
+    .description(
+      "Gets all files of a published model from the Hugging Face Hub into the cache that its clients share, says where " +
+        "they are and what to run next. Every file is compared with its checksum; a command that was stopped goes on " +
+        "where it was. The names: posegen, everything that the published model needs, and wan2.1-i2v-14b-720p, what it " +
+        "was finetuned from. Environment: HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.",
+    )
+    .argument("<name>", "posegen or wan2.1-i2v-14b-720p")
+    .option(
+      "--to <folder>",
+      "put the files into a folder of their own, which --model takes (default: the cache)",
+    )
+    .addHelpText(
+      "after",
+      examples({
+        "posegen models pull posegen": "Into the cache",
+        "posegen models pull posegen --to checkpoints": "Into one folder",
+      }),
+    )
+    .action(async (name: string, { to }: { readonly to?: string }) => {
+      const [{ pullModel }, { runWithBytes }] = await Promise.all([
+        import("../../models/pull-model.ts"),
+        import("../run-with-bytes.ts"),
+      ]);
+      const kept = "What came is kept; run the same command again to go on from there.";
+      console.log(await runWithBytes(kept, (options) => pullModel({ name, to }, options)));
     });
 }
