@@ -77,6 +77,10 @@ describe("without a prompt", () => {
     vi.unstubAllEnvs();
     expect(keys).toEqual(["Bearer secret"]);
 
+    await expect(run({ ...asked, captionModel: "other" })).rejects.toThrow(
+      /prompt was described by seer, now described by other/,
+    );
+
     caption = "Something else.";
     const { hash, notices } = await run(asked);
     expect(keys).toHaveLength(1);

@@ -143,9 +143,9 @@ export async function identifyRun(
     inputs[`eyes ${i + 1}`] = await identifyFile(path);
   }
   const { person = "auto", align, kvShare, kvMode, anchor } = request;
-  // Where the model runs makes no difference, and nothing does once there is a prompt.
-  const captionModel = sampling.prompt === null ? request.captionModel : "none";
-  const choices = { ...sampling, captionModel, person, align, kvShare, kvMode, anchor, ...placement };
+  // Where that model runs makes no difference.
+  const prompt = sampling.prompt ?? `described by ${request.captionModel}`;
+  const choices = { ...sampling, prompt, person, align, kvShare, kvMode, anchor, ...placement };
   return {
     version: await packageVersion(),
     [VAE_TILING]: isTiled ? "on" : "off",
