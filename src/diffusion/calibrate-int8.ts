@@ -69,14 +69,15 @@ export interface CalibrationResult {
 /** One evaluation of the velocity in float32. */
 interface Recorded {
   readonly phase: PhaseName;
+  readonly step: number;
   readonly values: Readonly<Record<string, Tensor | null>>;
   readonly velocity: Float32Array;
 }
 
 /**
  * Generates the segments in float32 and takes the ranges of all activations, then searches each group's smoothing. Where
- * the velocity comes out worse than wanted with all layers quantised, every group is tried alone, and those that add
- * most to the error are left in float32. Blocks the calling thread while it computes.
+ * the velocity comes out worse than wanted with all layers quantised, every group is tried alone at the middle step, and those that
+ * add most to the error are left in float32. Blocks the calling thread while it computes.
  * @throws UserError when even no quantised layer keeps the velocity as exact as wanted
  */
 export async function calibrateInt8(options: CalibrationOptions): Promise<CalibrationResult> {
@@ -95,11 +96,12 @@ export async function calibrateInt8(options: CalibrationOptions): Promise<Calibr
   const all = groups.map(({ name }) => name);
   const errorOfAll = await trial.velocityError(all);
   announce(`with all of them in int8 the velocity is off by ${percent(errorOfAll)}`);
+  const middle = recorded.filter(({ step }) => step === middleStep(options));
   let quantized: readonly string[] = all;
   let velocityError = errorOfAll;
   if (errorOfAll > maxError) {
     const shares = new Map<string, number>();
-    for (const name of all) shares.set(name, (await trial.velocityError([name])) ** 2);
+    for (const name of all) shares.set(name, (await trial.velocityError([name], middle)) ** 2);
     // Errors of single groups add up as squares, nearly: what is missing from their sum is spread over all.
     const scale = errorOfAll ** 2 / [...shares.values()].reduce((sum, x) => sum + x, 0);
     let expected = errorOfAll ** 2;
@@ -145,8 +147,7 @@ async function observe(
   const stats = new Map(groups.map(({ name }) => [name, [] as ActivationStats[]]));
   const recorded: Recorded[] = [];
   const size = [config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
-  const last = schedule.timesteps.length - 1;
-  const recordedSteps = new Set([0, last >> 1, last]);
+  const recordedSteps = new Set([0, middleStep(options), schedule.timesteps.length - 1]);
   try {
     for (const { phase, inputs } of segments) {
       await engine.setInputs(Object.fromEntries(weights[phase]));
@@ -159,7 +160,7 @@ async function observe(
           const results = await engine.run(present(values, graph));
           for (const { name } of groups) stats.get(name)!.push(statsOf(results, name));
           const velocity = results["velocity"]!.data as Float32Array;
-          if (recordedSteps.has(call.step)) recorded.push({ phase, values, velocity });
+          if (recordedSteps.has(call.step)) recorded.push({ phase, step: call.step, values, velocity });
           return velocity;
         },
       });
@@ -168,6 +169,10 @@ async function observe(
     await engine.release();
   }
   return { stats, recorded };
+}
+
+function middleStep({ schedule }: CalibrationOptions): number {
+  return (schedule.timesteps.length - 1) >> 1;
 }
 
 function statsOf(results: Readonly<Record<string, Tensor>>, group: string): ActivationStats {
@@ -196,8 +201,8 @@ class Trial {
     private readonly smoothing: ReadonlyMap<string, Float32Array>,
   ) {}
 
-  /** Error relative to the root mean square, over all recorded evaluations. */
-  async velocityError(names: readonly string[]): Promise<number> {
+  /** Error relative to the root mean square. */
+  async velocityError(names: readonly string[], calls = this.recorded): Promise<number> {
     const { config, shape, weights, threads } = this.options;
     const graph = buildWanDiT(config, shape);
     const groups = linearGroups(graph, INT8_TARGETS).filter(({ name }) => names.includes(name));
@@ -205,13 +210,13 @@ class Trial {
     const engine = await Engine.create(serialize(graph), { name: "denoiser", threads });
     let [noise, power] = [0, 0];
     try {
-      for (const phase of new Set(this.recorded.map((call) => call.phase))) {
+      for (const phase of new Set(calls.map((call) => call.phase))) {
         const quantized = this.quantizedWeights(phase, groups);
         const keys = [...graph.params.keys()];
         await engine.setInputs(
           Object.fromEntries(keys.map((key) => [key, quantized.get(key) ?? weights[phase].get(key)!])),
         );
-        for (const { values, velocity } of this.recorded.filter((call) => call.phase === phase)) {
+        for (const { values, velocity } of calls.filter((call) => call.phase === phase)) {
           const results = await engine.run(present(values, graph));
           const got = results["velocity"]!.data as Float32Array;
           velocity.forEach((v, i) => {

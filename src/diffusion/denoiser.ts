@@ -102,7 +102,7 @@ export class Denoiser {
 
   /** Puts a phase's weights in force, from the next call on. */
   async use(phase: PhaseName): Promise<void> {
-    await this.options.weights.use(phase);
+    if (!(await this.options.weights.use(phase))) await this.close();
   }
 
   /** The velocity [16, f, h, w]. */

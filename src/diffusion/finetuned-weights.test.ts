@@ -9,9 +9,18 @@ import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, zeros } from "../tensor/tensor.ts";
 import { Random } from "../tensor/random.ts";
+import { calibrateInt8 } from "./calibrate-int8.ts";
+import { Denoiser, type SegmentInputs } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
+import {
+  int8Path,
+  readInt8Calibration,
+  weightsFingerprint,
+  writeInt8Calibration,
+} from "./int8-calibration.ts";
 import { openLora } from "./lora-file.ts";
 import { MODEL_FILES } from "./model-folder.ts";
+import { flowMatchSchedule } from "./schedule.ts";
 import { TINY_MODEL, writeTinyModel } from "./testing.ts";
 
 const shape = { latentFrames: 2, latentHeight: 4, latentWidth: 4, textTokens: 4, imageTokens: 5 };
@@ -46,6 +55,18 @@ const inputs = Object.fromEntries(
   }),
 );
 
+/** The same values as a segment of the denoiser. */
+const { cond, hand, ref, clipFeature, context } = inputs as Record<string, Tensor<"float32">>;
+const segment: SegmentInputs = {
+  cond: cond!,
+  hand: hand!,
+  ref: ref!,
+  clipFeature: clipFeature!,
+  contexts: { positive: context!, negative: context! },
+  subjectTokens: null,
+};
+const latents = inputs["latents"]!.data as Float32Array;
+
 async function velocities(weights: FinetunedWeights, order: readonly PhaseName[]): Promise<Float32Array[]> {
   await weights.use(order[0]!);
   const session = await weights.session(graph(), "denoiser", { device: "cpu", threads: 1 });
@@ -76,6 +97,75 @@ test("pairs beside a base that stays in its file give what merged ones do", asyn
   const expected = await velocities(merged, ["phase1", "phase2"]);
   const results = await velocities(beside, ["phase1", "phase2"]);
   results.forEach((result, i) => expect(difference(result, expected[i]!)).toBeLessThan(1e-5));
+});
+
+test("stages of blocks over a base in its file give the bits of one session", async () => {
+  const weights = await FinetunedWeights.open(base, phases, graph().params.values(), {
+    lane,
+    mapBeyondBytes: 0,
+  });
+  const { dit: config, maxMapBlock } = TINY_MODEL;
+  const results: Float32Array[] = [];
+  for (const blocksPerStage of [null, 1]) {
+    const placement = { device: "cpu", threads: 1, blocksPerStage } as const;
+    const denoiser = new Denoiser({ config, shape, maxMapBlock, lane, weights, placement });
+    for (const phase of ["phase1", "phase2"] as const) {
+      await denoiser.use(phase);
+      results.push(await denoiser.predict(segment, { branch: "positive", latents, timestep: 500 }));
+    }
+    await denoiser.close();
+  }
+  await weights.release();
+  expect(results.slice(2)).toEqual(results.slice(0, 2));
+});
+
+test("calibrated layers run in int8 in both phases, in one session or in stages", async () => {
+  const specs = [...graph().params.values()];
+  const exact = await FinetunedWeights.open(base, phases, specs, { lane });
+  const { dit: config, maxMapBlock } = TINY_MODEL;
+  const { groups } = await calibrateInt8({
+    config,
+    shape,
+    weights: { phase1: await exact.read("phase1"), phase2: await exact.read("phase2") },
+    segments: [
+      { phase: "phase1", inputs: segment },
+      { phase: "phase2", inputs: segment },
+    ],
+    schedule: flowMatchSchedule(2),
+    guidanceScale: 1,
+    seed: 0,
+    maxError: 0.02,
+    threads: 1,
+  });
+  const path = await int8Path(folder);
+  const fingerprint = await weightsFingerprint(base);
+  const chosen = groups.filter(({ isQuantized }) => isQuantized);
+  expect(chosen.length).toBeGreaterThan(0);
+  await writeInt8Calibration(path, { groups: chosen, velocityError: 0.02, fingerprint });
+  const int8 = await readInt8Calibration(folder, base);
+  const weights = await FinetunedWeights.open(base, phases, specs, { lane, int8 });
+  const evaluate = async (of: FinetunedWeights, blocksPerStage: number | null) => {
+    const placement = { device: "cpu", threads: 1, blocksPerStage } as const;
+    const denoiser = new Denoiser({ config, shape, maxMapBlock, lane, weights: of, placement });
+    const results: Float32Array[] = [];
+    for (const phase of ["phase1", "phase2", "phase1"] as const) {
+      await denoiser.use(phase);
+      results.push(await denoiser.predict(segment, { branch: "positive", latents, timestep: 500 }));
+    }
+    await denoiser.close();
+    return results;
+  };
+  const expected = await evaluate(exact, null);
+  const results = await evaluate(weights, null);
+  expect(await evaluate(weights, 1)).toEqual(results);
+  expect(results[2]).toEqual(results[0]);
+  results.forEach((result, i) => {
+    const error = Math.hypot(...result.map((x, j) => x - expected[i]![j]!)) / Math.hypot(...expected[i]!);
+    expect(error).toBeGreaterThan(1e-5);
+    expect(error).toBeLessThan(0.04);
+  });
+  await rm(path);
+  await expect(readInt8Calibration(folder, base)).rejects.toThrow("posegen models calibrate");
 });
 
 test("LoRAs are stacked with weights, merged or beside the base", async () => {

@@ -1,5 +1,5 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
-import { type Graph, quantizeLinears, quantizedKeys, smoothingKey } from "../graph/index.ts";
+import { type Graph, embedParams, quantizeLinears, quantizedKeys, smoothingKey } from "../graph/index.ts";
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
 import { quantizeWeight } from "../models/layers/smooth-quant.ts";
@@ -46,6 +46,8 @@ export class FinetunedWeights {
   private readonly int8: Int8Calibration | null;
   /** The smoothing of each weight that is quantised, by the weight's key. */
   private readonly factorsOf: ReadonlyMap<string, Float32Array>;
+  /** Quantised weights of the phase in force, by key. Sessions take them as constants. */
+  private readonly embedded = new Map<string, Tensor>();
   private inForce: PhaseName | null = null;
 
   private constructor(
@@ -99,15 +101,19 @@ export class FinetunedWeights {
     return new FinetunedWeights(base, phases, byKey, isMerged, { lane, mapBeyondBytes, int8 });
   }
 
-  /** Puts a phase in force for all sessions, from their next run on. To be called before the first session. */
-  async use(phase: PhaseName): Promise<void> {
-    if (this.inForce === phase) return;
+  /**
+   * Puts a phase in force for all sessions, from their next run on. To be called before the first session.
+   * @returns false where sessions opened before keep their weights, because these are int8: they are to be opened again
+   */
+  async use(phase: PhaseName): Promise<boolean> {
+    if (this.inForce === phase) return true;
     const pairs = this.keysOf("pairs");
     const changed = new Set([...this.keysOf("whole"), ...(this.isMerged ? pairs : [])]);
     for (const key of changed) await this.put(key, await this.weightOf(key, phase));
     if (!this.isMerged) for (const key of pairs) await this.shared.set(this.pairWeights(key, phase));
     if (this.inForce === null) await this.putInt8(changed);
     this.inForce = phase;
+    return this.int8 === null;
   }
 
   /** All weights of a phase, with its LoRAs merged in: for models that fit into memory. */
@@ -128,6 +134,7 @@ export class FinetunedWeights {
     }
     const { int8 } = this;
     if (int8) quantizeLinears(graph, int8Groups(graph, int8));
+    embedParams(graph, this.embedded);
     return this.shared.session(graph, { name, device, threads });
   }
 
@@ -148,16 +155,16 @@ export class FinetunedWeights {
     if (!factors) return this.shared.set({ [key]: weight });
     const { values, scale } = quantizeWeight(weight, factors);
     const keys = quantizedKeys(key);
-    return this.shared.set({ [keys.values]: values, [keys.scale]: scale });
+    this.embedded.set(keys.values, values).set(keys.scale, scale);
   }
 
-  /** Holds what int8 needs that no phase changes. */
+  /** Makes what int8 needs that no phase changes. */
   private async putInt8(changed: ReadonlySet<string>): Promise<void> {
     for (const key of this.factorsOf.keys()) {
       if (!changed.has(key)) await this.put(key, await this.base.readFloat32(key));
     }
     for (const { name, factors } of this.int8?.groups ?? []) {
-      await this.shared.set({ [smoothingKey(name)]: float32(factors) });
+      this.embedded.set(smoothingKey(name), float32(factors));
     }
   }
 

@@ -1,5 +1,6 @@
 /** Linear layers in 8 bits: weights quantised once, activations whenever a run computes them. */
 import { invariant } from "../tensor/errors.ts";
+import { type Tensor } from "../tensor/tensor.ts";
 import { mul } from "./elementwise.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
 import { max, mean, min } from "./reduce.ts";
@@ -88,6 +89,19 @@ export function quantizeLinears(graph: Graph, groups: readonly LinearGroup[]): v
     emitProduct(graph, node, activations);
   }
   for (const key of groupOf.keys()) graph.params.delete(key);
+}
+
+/**
+ * Makes parameters constants of the graph: the engine packs constant int8 weights once, and multiplies with them much
+ * faster than with those that are fed (0.4 against 0.65 of the time in float32 at a width of 1536).
+ */
+export function embedParams(graph: Graph, tensors: ReadonlyMap<string, Tensor>): void {
+  for (const key of graph.params.keys()) {
+    const tensor = tensors.get(key);
+    if (!tensor) continue;
+    graph.params.delete(key);
+    graph.constants.set(key, tensor);
+  }
 }
 
 /** The key of the weight that a node is a linear layer of; null for other nodes. */

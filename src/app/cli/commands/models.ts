@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { examples } from "../help.ts";
+import { calibrateCommand } from "./models-calibrate.ts";
 
 export function modelsCommand(): Command {
   return new Command("models")
@@ -12,7 +13,8 @@ export function modelsCommand(): Command {
     .addCommand(inspectCommand())
     .addCommand(verifyCommand())
     .addCommand(convertCommand())
-    .addCommand(pullCommand());
+    .addCommand(pullCommand())
+    .addCommand(calibrateCommand());
 }
 
 function inspectCommand(): Command {
