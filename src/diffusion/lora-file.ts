@@ -34,11 +34,13 @@ export interface LoraFile extends LoraWeights<TensorEntry> {
  */
 export async function openLora(path: string): Promise<LoraFile> {
   const { model, config } = await locate(path);
-  return loraFrom(await openCheckpoint(model), path, config);
+  const file = await loraFrom(await openCheckpoint(model), path, config);
+  if (file.pairs.size + file.whole.size === 0) throw new UserError(`${path} holds no tensors`);
+  return file;
 }
 
 /**
- * A LoRA of the tensors of a checkpoint.
+ * A LoRA of the tensors of a checkpoint; without any it changes nothing, as a phase that has not been trained.
  * @param config where PEFT's configuration would lie
  * @throws UserError as `openLora`
  */
@@ -48,7 +50,6 @@ export async function loraFrom(
   config = join(dirname(path), ADAPTER_CONFIG),
 ): Promise<LoraFile> {
   const names = readLoraNames(checkpoint.tensors.keys(), path);
-  if (names.pairs.size + names.whole.size === 0) throw new UserError(`${path} holds no tensors`);
   const peft = names.naming === "peft" ? await readPeftConfig(config, path) : null;
   const pairs = await openPairs(checkpoint, names, path, peft && { config: peft, path: config });
   const whole = new Map([...names.whole].map(([key, name]) => [key, checkpoint.tensors.get(name)!]));

@@ -16,7 +16,7 @@ import { describeFault } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
 import { checkDescription } from "./check-description.ts";
 import { type LoraChoice } from "./lora-choice.ts";
-import { type LoraFile, openLora } from "./lora-file.ts";
+import { type LoraFile, loraFrom } from "./lora-file.ts";
 
 /** Names of the files beside `model.json`. */
 export const MODEL_FILES = {
@@ -187,7 +187,10 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
     tokenizerPath: join(path, TOKENIZER_JSON),
     frozen: [],
     open: (part) => openCheckpoint(join(path, MODEL_FILES[part])),
-    openPhase: (phase) => openLora(join(path, MODEL_FILES[phase])),
+    openPhase: async (phase) => {
+      const finetuning = join(path, MODEL_FILES[phase]);
+      return loraFrom(await openCheckpoint(finetuning), finetuning);
+    },
     files: async () => new Map(names.map((name) => [name, join(path, name)])),
   };
 }
