@@ -43,6 +43,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ["graph", "app"],
   sharp: ["media"],
   "node-av": ["media"],
+  koffi: ["training"],
   flatbuffers: ["perception"],
   commander: ["app"],
 };

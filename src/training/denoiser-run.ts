@@ -1,5 +1,6 @@
 import { invariant } from "../tensor/errors.ts";
 import { Random } from "../tensor/random.ts";
+import { splitBatch } from "./accumulate.ts";
 import { type TrainingState } from "./checkpoint.ts";
 import { type ClipDataset, type TrainingClip } from "./dataset.ts";
 import {
@@ -20,9 +21,11 @@ import {
 } from "./denoiser-loss.ts";
 import { type LoraOptions, addLora } from "../models/layers/lora.ts";
 import { paramBytes } from "../graph/index.ts";
+import { ALONE, type TrainingGroup, sharePasses } from "./group.ts";
 import { type RunCost, runCost } from "../models/run-cost.ts";
 import { sizeOf } from "../tensor/tensor.ts";
 import {
+  type Batch,
   type Params,
   type TrainOptions,
   type TrainStep,
@@ -36,7 +39,7 @@ export interface DenoiserStage {
   /** First step after this stage. */
   readonly untilStep: number;
   readonly latentFrames: number;
-  /** Clips that pass at the same time; a step takes `microBatches` times as many. */
+  /** Clips that pass at the same time, at most; a step takes `accumulate` times as many. */
   readonly batch: number;
 }
 
@@ -57,7 +60,7 @@ export interface DenoiserRun {
   readonly size: ClipSize;
   readonly textTokens: number;
   readonly stages: readonly DenoiserStage[];
-  readonly microBatches: number;
+  readonly accumulate: number;
   readonly sampling: DenoiserSampling;
   readonly lora: LoraRecipe | null;
   readonly recompute: Recompute;
@@ -83,32 +86,54 @@ function isLoraTrainable(key: string): boolean {
 export async function trainDenoiser(
   run: DenoiserRun,
   initial: Params,
-  options: Omit<TrainOptions, "microBatches">,
+  options: TrainOptions,
 ): Promise<TrainingState> {
+  const stages = sharedStages(run, options.group);
   let current: { stage: DenoiserStage; step: TrainStep } | null = null;
   const stepFor = async (step: number): Promise<TrainStep> => {
-    const stage = stageAt(run.stages, step);
+    const stage = stageAt(stages, step);
     if (current?.stage !== stage) {
       await current?.step.release();
       current = { stage, step: await compileStage(run, stage) };
     }
     return current.step;
   };
-  const batchFor = async (step: number) => {
+  // Every process draws and prepares the clips of all, so that how many there are changes nothing.
+  const passesFor = async (step: number): Promise<Batch[]> => {
     const random = new Random(run.seed).fork("batch").fork(step);
-    const { batch, latentFrames } = stageAt(run.stages, step);
-    const numBatchClips = batch * run.microBatches;
+    const { batch, latentFrames, numPasses } = stageAt(stages, step);
     const numClips = run.clipsAt(step);
     await run.dataset.waitFor(numClips, options.signal);
     const clips: TrainingClip[] = [];
-    for (let i = 0; i < numBatchClips; i++) clips.push(await run.dataset.clip(random.integer(numClips)));
-    return denoiserBatch(clips, latentFrames, run.size, run.absent, run.sampling, random.fork("noise"));
+    for (let i = 0; i < batch * numPasses; i++) {
+      clips.push(await run.dataset.clip(random.integer(numClips)));
+    }
+    const { size, absent, sampling } = run;
+    const whole = denoiserBatch(clips, latentFrames, size, absent, sampling, random.fork("noise"));
+    return splitBatch(whole, numPasses);
   };
   try {
-    return await train(stepFor, initial, batchFor, { ...options, microBatches: run.microBatches });
+    return await train(stepFor, initial, passesFor, options);
   } finally {
     await (current as { step: TrainStep } | null)?.step.release();
   }
+}
+
+/** A stage whose clips are shared out. */
+export interface SharedStage extends DenoiserStage {
+  /** Passes of `batch` clips that make a step, in all processes together. */
+  readonly numPasses: number;
+}
+
+/** The stages of a run as the processes of a group share them out. @throws UserError as `sharePasses` */
+export function sharedStages(
+  { stages, accumulate }: Pick<DenoiserRun, "stages" | "accumulate">,
+  { size }: Pick<TrainingGroup, "size"> = ALONE,
+): SharedStage[] {
+  return stages.map((stage) => {
+    const { batch, count } = sharePasses({ batch: stage.batch, accumulate }, size);
+    return { ...stage, batch, numPasses: count };
+  });
 }
 
 /** Shapes of the parameters of a run's first stage, by key: what `initial` must hold. */
@@ -191,7 +216,7 @@ async function compileStage(run: DenoiserRun, stage: DenoiserStage): Promise<Tra
 }
 
 /** The stage that a step belongs to. */
-export function stageAt(stages: readonly DenoiserStage[], step: number): DenoiserStage {
+export function stageAt<S extends DenoiserStage>(stages: readonly S[], step: number): S {
   const stage = stages.find(({ untilStep }) => step < untilStep) ?? stages.at(-1);
   invariant(stage, "a run has at least one stage");
   return stage;

@@ -36,13 +36,13 @@ async function regression(): Promise<TrainStep> {
   return compileTrainStep(graph, loss, (key) => key === "weight", 1);
 }
 
-async function batchFor(step: number): Promise<Batch> {
+async function passesFor(step: number): Promise<Batch[]> {
   const random = new Random("regression").fork(step);
   const x = Float32Array.from({ length: 24 }, () => random.normal());
   const y = Float32Array.from({ length: 8 }, (_, i) =>
     TARGET.reduce((total, slope, j) => total + slope * x[3 * i + j]!, 0.25),
   );
-  return { x: float32(x, [8, 3]), y: float32(y, [8, 1]) };
+  return [{ x: float32(x, [8, 3]), y: float32(y, [8, 1]) }];
 }
 
 const initial: Params = { weight: float32([0, 0, 0], [1, 3]), bias: float32([0.25]) };
@@ -62,7 +62,7 @@ function options(overrides: Partial<TrainOptions> = {}): TrainOptions {
 
 test("finds the slopes and leaves frozen parameters alone", async () => {
   const step = await regression();
-  const state = await train(async () => step, initial, batchFor, options());
+  const state = await train(async () => step, initial, passesFor, options());
   expect([...state.params["weight"]!.data]).toEqual(TARGET.map((slope) => expect.closeTo(slope, 1)));
   expect(Object.keys(state.params)).toEqual(["weight"]);
   expect([...initial["weight"]!.data]).toEqual([0, 0, 0]);
@@ -72,15 +72,15 @@ test("finds the slopes and leaves frozen parameters alone", async () => {
 
 test("a resumed run equals an uninterrupted one bit for bit", async () => {
   const step = await regression();
-  const whole = await train(async () => step, initial, batchFor, options());
+  const whole = await train(async () => step, initial, passesFor, options());
   await rm(folder, { recursive: true });
   const stop = new AbortController();
   const stopAt37 = options({
     signal: stop.signal,
     onStep: ({ step: done }) => void (done === 37 && stop.abort()),
   });
-  expect((await train(async () => step, initial, batchFor, stopAt37)).step).toBe(37);
-  const resumed = await train(async () => step, initial, batchFor, options());
+  expect((await train(async () => step, initial, passesFor, stopAt37)).step).toBe(37);
+  const resumed = await train(async () => step, initial, passesFor, options());
   expect(resumed).toEqual(whole);
 });
 
@@ -89,10 +89,10 @@ test("a folder of another run is refused", async () => {
   await train(
     async () => step,
     initial,
-    batchFor,
+    passesFor,
     options({ learningRate: { peak: 0.1, numSteps: 2, warmup: 0, floor: 0 } }),
   );
-  await expect(train(async () => step, initial, batchFor, options({ fingerprint: "b" }))).rejects.toThrow(
+  await expect(train(async () => step, initial, passesFor, options({ fingerprint: "b" }))).rejects.toThrow(
     "belongs to a run with other settings",
   );
 });

@@ -1,4 +1,3 @@
-import { mkdir } from "node:fs/promises";
 import { gradients } from "../graph/gradients.ts";
 import { type Graph, type Value } from "../graph/graph.ts";
 import { serialize } from "../graph/serialize.ts";
@@ -6,9 +5,21 @@ import { verify } from "../graph/verify.ts";
 import { Engine } from "../runtime/engine.ts";
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor } from "../tensor/tensor.ts";
-import { accumulate, splitBatch } from "./accumulate.ts";
-import { loadCheckpoint, saveCheckpoint, type TrainingState } from "./checkpoint.ts";
-import { forgetStepsAfter, logStep } from "./step-log.ts";
+import { accumulate } from "./accumulate.ts";
+import { type TrainingState } from "./checkpoint.ts";
+import {
+  ALONE,
+  type GroupTimes,
+  type TrainingGroup,
+  anyOf,
+  checkAgreement,
+  hashTensors,
+  hashText,
+  meanOver,
+  ownPasses,
+  shareState,
+} from "./group.ts";
+import { RunRecord } from "./run-record.ts";
 import {
   type Arrays,
   type LearningRateSchedule,
@@ -99,19 +110,19 @@ export interface TrainOptions {
   readonly optimizer: Optimizer;
   readonly maxGradientNorm: number;
   readonly emaDecay: number;
-  /** Parts of a batch that pass one after another, so that memory holds one of them; 1 by default. */
-  readonly microBatches?: number;
+  /** The processes that train together, this one among them; by default it is alone. Process 0 writes the folder. */
+  readonly group?: TrainingGroup;
   readonly checkpointEverySteps: number;
   /** Checkpoints kept, 2 by default. */
   readonly keepCheckpoints?: number;
   readonly signal?: AbortSignal;
-  /** Called once before the first step, with the state it starts from: what follows will be trained for sure. */
+  /** Called in process 0: once before the first step, with the state it starts from: what follows will be trained for sure. */
   readonly onStart?: (state: TrainingState) => void | Promise<void>;
-  /** Called after every step and its checkpoint; the next step waits. The state's arrays change with the next step. */
+  /** Called in process 0 after every step and its checkpoint; the next step waits. The state's arrays change with the next step. */
   readonly onStep?: (report: StepReport, state: TrainingState) => void | Promise<void>;
 }
 
-export interface StepReport {
+export interface StepReport extends Partial<GroupTimes> {
   readonly step: number;
   readonly numSteps: number;
   readonly metrics: Readonly<Record<string, number>>;
@@ -121,62 +132,70 @@ export interface StepReport {
 }
 
 /**
- * Trains until `learningRate.numSteps`, resuming from the folder's newest checkpoint. The batch of a step is a
- * function of the step alone, so a resumed run repeats the uninterrupted one bit for bit. When the signal aborts, the
- * running step is finished and a checkpoint written.
+ * Trains until `learningRate.numSteps`, resuming from the folder's newest checkpoint. The clips of a step are a function
+ * of the step alone, so a resumed run repeats the uninterrupted one bit for bit. When the signal aborts in any process,
+ * all of them finish the running step, and a checkpoint is written.
+ *
+ * Processes of a group start from the state of process 0, and every step takes the mean of all gradients, so all make
+ * the same steps.
  * @param initial all parameters of the step, frozen ones included
- * @param batchFor the whole batch of a step; all its tensors have the batch as their first axis
+ * @param passesFor the batches of a step, in all processes together, whose mean is the step's: equally many for each
  * @returns the final state
+ * @throws UserError when processes were started with different settings, weights or clips
  */
 export async function train(
   stepFor: (step: number) => Promise<TrainStep>,
   initial: Params,
-  batchFor: (step: number) => Promise<Batch>,
+  passesFor: (step: number) => Promise<readonly Batch[]>,
   options: TrainOptions,
 ): Promise<TrainingState> {
-  const { folder, fingerprint, signal, microBatches = 1 } = options;
-  await mkdir(folder, { recursive: true });
+  const { fingerprint, signal, group = ALONE } = options;
   const { numSteps } = options.learningRate;
   const first = await stepFor(0);
-  let state = await loadCheckpoint(folder, fingerprint);
-  state ??= startState(initial, first.trainable, options.optimizer);
-  await forgetStepsAfter(folder, state.step);
-  const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !state!.params[key]));
+  const opened = group.rank === 0 ? await RunRecord.open(options) : null;
+  const record = opened?.record;
+  let state = opened?.state ?? startState(initial, first.trainable, options.optimizer);
+  const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !state.params[key]));
+  if (group.size > 1) {
+    await checkAgreement(group, { settings: hashText(fingerprint), "base weights": hashTensors(frozen) });
+  }
+  state = await shareState(group, state);
   const weights: Params = { ...frozen, ...state.params };
   const trained: Arrays = Object.fromEntries(
     Object.entries(state.params).map(([key, { data }]) => [key, data]),
   );
-  const save = (at: TrainingState) => saveCheckpoint(folder, at, fingerprint, options.keepCheckpoints);
-  let savedStep = state.step;
-  await options.onStart?.(state);
-  for (let step = state.step; step < numSteps; step++) {
-    if (signal?.aborted) break;
+  const firstStep = state.step;
+  if (record) await options.onStart?.(state);
+  for (let step = firstStep; step < numSteps; step++) {
     const startedAt = performance.now();
-    const trainStep = await stepFor(step);
-    const batch = await unlessAborted(batchFor(step), signal);
-    if (batch === null) break;
-    const { metrics, gradients: grads } = await accumulate(
-      trainStep,
-      weights,
-      splitBatch(batch, microBatches),
-    );
+    group.takeTimes();
+    const passes = signal?.aborted ? null : await unlessAborted(passesFor(step), signal);
+    if ((await anyOf(group, passes === null)) || passes === null) break;
+    if (step === firstStep && group.size > 1) {
+      await checkAgreement(group, { "clips in the first step": hashText(passes.map(hashTensors).join()) });
+    }
+    const share = await accumulate(await stepFor(step), weights, ownPasses(passes, group));
+    const { metrics, gradients: grads } = await meanOver(group, share);
     invariant(Number.isFinite(metrics["loss"]), `the loss of step ${step} is ${metrics["loss"]}`);
-    // Here the gradients of the whole batch of this process are known; what follows is the same everywhere.
     const gradientNorm = clipGradients(grads, options.maxGradientNorm);
     const learningRate = learningRateAt(step, options.learningRate);
     await options.optimizer.update(trained, grads, state.optimizer, learningRate);
     updateEma(state.average, trained, step, options.emaDecay);
     state = { ...state, step: step + 1 };
     const durationMs = performance.now() - startedAt;
-    const report = { step: state.step, numSteps, metrics, learningRate, gradientNorm, durationMs };
-    await logStep(folder, report);
-    if (state.step % options.checkpointEverySteps === 0 || state.step === numSteps) {
-      await save(state);
-      savedStep = state.step;
-    }
-    await options.onStep?.(report, state);
+    const report: StepReport = {
+      step: state.step,
+      numSteps,
+      metrics,
+      learningRate,
+      gradientNorm,
+      durationMs,
+      ...(group.size > 1 && group.takeTimes()),
+    };
+    await record?.add(report, state);
+    if (record) await options.onStep?.(report, state);
   }
-  if (state.step > savedStep) await save(state);
+  await record?.save(state);
   return state;
 }
 

@@ -5,6 +5,7 @@ import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, sizeOf } from "../tensor/tensor.ts";
+import { splitBatch } from "./accumulate.ts";
 import { averagedParams, newestStep, type TrainingState } from "./checkpoint.ts";
 import { adamW } from "./optimizer.ts";
 import { type Params, type TrainOptions, compileTrainStep, train } from "./train.ts";
@@ -25,7 +26,8 @@ export interface VaeRun {
   readonly start: Params | "analytic" | "random";
   /** Windows of clips that pass at the same time. */
   readonly shape: VaeBatchShape;
-  readonly microBatches: number;
+  /** Passes of a step. */
+  readonly accumulate: number;
   /** Rendered clips to draw windows from, and others to measure on. */
   readonly numClips: number;
   readonly numHeldOut: number;
@@ -33,7 +35,7 @@ export interface VaeRun {
   readonly threads: number;
 }
 
-export interface VaeTrainOptions extends Omit<TrainOptions, "optimizer" | "microBatches"> {
+export interface VaeTrainOptions extends Omit<TrainOptions, "optimizer" | "group"> {
   /** Told what takes long before the first step. */
   readonly log: (line: string) => void;
   /** Called with the quality on held-out clips before the first step and after every checkpoint. */
@@ -61,7 +63,7 @@ export async function trainVae(run: VaeRun, options: VaeTrainOptions): Promise<T
   const clips = await clipsAt(join(folder, "clips.safetensors"), 0, run.numClips);
   const initial = await firstWeights(run, clips, options);
   const stride = spatialStride(config);
-  const whole = { ...shape, batch: shape.batch * run.microBatches };
+  const whole = { ...shape, batch: shape.batch * run.accumulate };
   const latentSize = [shape.height / stride, shape.width / stride];
   const latentShape = [whole.batch, config.zDim, numLatentFrames(config, shape.numFrames), ...latentSize];
   const { graph, loss } = buildVaeLoss(config, shape);
@@ -77,10 +79,12 @@ export async function trainVae(run: VaeRun, options: VaeTrainOptions): Promise<T
   const state = await train(
     async () => step,
     initial,
-    async (n) => drawVaeBatch(clips, whole, latentShape, new Random(run.seed).fork("vae batch").fork(n)),
+    async (n) => {
+      const random = new Random(run.seed).fork("vae batch").fork(n);
+      return splitBatch(drawVaeBatch(clips, whole, latentShape, random), run.accumulate);
+    },
     {
       ...options,
-      microBatches: run.microBatches,
       optimizer: adamW({ beta2: 0.99, weightDecay: 0, rateOf: (key) => layerRate(initial[key]!.shape) }),
       async onStep(stepReport, stateNow) {
         await options.onStep?.(stepReport, stateNow);

@@ -14,19 +14,31 @@ export class InterruptedError extends Error {
 /**
  * Listens for SIGINT until `release`.
  * @param announce told what happens now
+ * @param others signals that mean the same as the first Ctrl-C
  */
-export function listenForInterrupt(announce: (message: string) => void): Interrupt {
+export function listenForInterrupt(
+  announce: (message: string) => void,
+  others: readonly NodeJS.Signals[] = [],
+): Interrupt {
   const controller = new AbortController();
-  const onSigint = () => {
-    if (controller.signal.aborted) {
-      // Leaving through process.exit while a worker computes would abort with a core dump; the signal does not.
-      process.off("SIGINT", onSigint);
-      process.kill(process.pid, "SIGINT");
-      return;
-    }
+  const stop = () => {
+    if (controller.signal.aborted) return;
     controller.abort(new InterruptedError("interrupted"));
     announce("Stopping after the running step. Press Ctrl-C again to stop at once.");
   };
+  const onSigint = () => {
+    if (!controller.signal.aborted) return stop();
+    // Leaving through process.exit while a worker computes would abort with a core dump; the signal does not.
+    process.off("SIGINT", onSigint);
+    process.kill(process.pid, "SIGINT");
+  };
   process.on("SIGINT", onSigint);
-  return { signal: controller.signal, release: () => process.off("SIGINT", onSigint) };
+  for (const signal of others) process.on(signal, stop);
+  return {
+    signal: controller.signal,
+    release() {
+      process.off("SIGINT", onSigint);
+      for (const signal of others) process.off(signal, stop);
+    },
+  };
 }

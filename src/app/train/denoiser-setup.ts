@@ -54,7 +54,7 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
     ...network,
     frozen,
     stages: config.stages,
-    microBatches: config.accumulate,
+    accumulate: config.accumulate,
     sampling: samplingOf(config, index),
     seed: config.seed,
     threads,

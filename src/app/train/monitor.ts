@@ -9,7 +9,9 @@ import { EventFile } from "./tensorboard.ts";
 
 /** What one step takes. */
 export interface StepCost {
+  /** Of this process. */
   readonly flops: number;
+  /** Of all processes together. */
   readonly samples: number;
 }
 
@@ -72,7 +74,9 @@ export class Monitor {
     };
     const { metrics, learningRate, gradientNorm, samplesPerSecond, peakShare } = progress;
     this.scalars(report.step, "train/", { ...metrics, learningRate, gradientNorm });
-    this.scalars(report.step, "speed/", { samplesPerSecond, peakShare });
+    const { waitMs, exchangeMs } = report;
+    const exchange = exchangeMs === undefined ? {} : { waitMs: waitMs!, exchangeMs };
+    this.scalars(report.step, "speed/", { samplesPerSecond, peakShare, ...exchange });
     await this.events?.flush();
     const { everySteps } = this.config.checkpoint;
     if (report.step % everySteps === 0 || report.step === report.numSteps)

@@ -1,11 +1,16 @@
 /** What a training will take, before it begins: `posegen train --dry-run`. */
-import { availableParallelism } from "node:os";
 import { matmulSpeed } from "../../runtime/measure.ts";
 import type { Checkpoint, TensorEntry } from "../../runtime/safetensors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
-import { type DenoiserNetwork, type StageCost, stageCost } from "../../training/denoiser-run.ts";
+import {
+  type DenoiserNetwork,
+  type StageCost,
+  sharedStages,
+  stageCost,
+} from "../../training/denoiser-run.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig } from "./config.ts";
 import { staysInFiles } from "./denoiser-setup.ts";
+import { ownCores } from "./in-group.ts";
 import { VAE_PRESETS, openModelWeights } from "./model-source.ts";
 import { openNetwork } from "./network.ts";
 import { openVaeFiles } from "./trained-vae.ts";
@@ -42,14 +47,17 @@ const WORKING_FACTOR = 1.8;
 /** Per trained parameter: itself, its average, gradient, two moments, and the copy that starts are made from. */
 const TRAINED_COPIES = 6;
 
-/** @throws UserError when model or dataset do not fit the settings */
-export async function planTraining(config: TrainingConfig): Promise<TrainingPlan> {
-  const threads = config.threads ?? availableParallelism();
+/**
+ * @param numProcesses that share out the clips of a step; memory is that of one of them
+ * @throws UserError when model or dataset do not fit the settings
+ */
+export async function planTraining(config: TrainingConfig, numProcesses = 1): Promise<TrainingPlan> {
+  const threads = config.threads ?? ownCores();
   const gflops = await matmulSpeed({ threads, numProducts: 2, numRuns: 3 });
-  const stages = config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config);
+  const stages = config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config, numProcesses);
   const [{ cost }] = stages as [Stage];
   return {
-    stages: stages.map((stage) => planStage(stage, config.accumulate, gflops)),
+    stages: stages.map((stage) => planStage(stage, numProcesses, gflops)),
     numTrainable: cost.trainableBytes / 4,
     numFrozen: (cost.weightBytes - cost.trainableBytes) / 4,
     gflops,
@@ -57,7 +65,9 @@ export async function planTraining(config: TrainingConfig): Promise<TrainingPlan
 }
 
 interface Stage extends Pick<StagePlan, "name" | "numSteps" | "tokens"> {
+  /** Clips that pass at the same time, and passes of a step in all processes together. */
   readonly batch: number;
+  readonly numPasses: number;
   /** Of one pass. */
   readonly cost: StageCost;
   /** Of weights that do not learn, as far as they are in memory. */
@@ -65,25 +75,25 @@ interface Stage extends Pick<StagePlan, "name" | "numSteps" | "tokens"> {
 }
 
 function planStage(
-  { batch, cost, frozenBytes, ...stage }: Stage,
-  accumulate: number,
+  { batch, numPasses, cost, frozenBytes, ...stage }: Stage,
+  numProcesses: number,
   gflops: number,
 ): StagePlan {
-  const flopsPerStep = accumulate * cost.flops;
+  const flopsPerStep = numPasses * cost.flops;
   return {
     ...stage,
-    samplesPerStep: accumulate * batch,
+    samplesPerStep: numPasses * batch,
     flopsPerStep,
     memoryBytes:
       PROGRAM_BYTES + frozenBytes + TRAINED_COPIES * cost.trainableBytes + WORKING_FACTOR * cost.workingBytes,
-    estimatedMs: (stage.numSteps * flopsPerStep) / (SPEED_SHARE * gflops * 1e6),
+    estimatedMs: (stage.numSteps * flopsPerStep) / numProcesses / (SPEED_SHARE * gflops * 1e6),
   };
 }
 
-async function denoiserStages(config: DenoiserConfig): Promise<Stage[]> {
+async function denoiserStages(config: DenoiserConfig, numProcesses: number): Promise<Stage[]> {
   const { network, source } = await openNetwork(config, true);
   const stored = staysInFiles(config) && source.folder ? await openModelWeights(source.folder) : null;
-  return config.stages.map((stage, i) => {
+  return sharedStages(config, { size: numProcesses }).map((stage, i) => {
     const numFrames = 4 * stage.latentFrames - 3;
     const cost = stageCost(network, stage);
     const frozenBytes = stored
@@ -93,6 +103,7 @@ async function denoiserStages(config: DenoiserConfig): Promise<Stage[]> {
       name: `${stage.latentFrames} latent frames (${numFrames} frames)`,
       numSteps: stage.untilStep - (config.stages[i - 1]?.untilStep ?? 0),
       batch: stage.batch,
+      numPasses: stage.numPasses,
       tokens: tokensOf(network, stage.latentFrames),
       cost,
       frozenBytes,
@@ -121,5 +132,15 @@ async function vaeStages(config: VaeConfig): Promise<Stage[]> {
   const name = `windows of ${window.width}x${window.height}, ${window.numFrames} frames`;
   const cost = vaeStageCost(config, architecture);
   const frozenBytes = cost.weightBytes - cost.trainableBytes;
-  return [{ name, numSteps: steps, batch: window.batch, tokens: null, cost, frozenBytes }];
+  return [
+    {
+      name,
+      numSteps: steps,
+      batch: window.batch,
+      numPasses: config.accumulate,
+      tokens: null,
+      cost,
+      frozenBytes,
+    },
+  ];
 }

@@ -1,19 +1,29 @@
 /** Runs a training from its settings: `posegen train`. */
-import { availableParallelism } from "node:os";
 import type { TrainingState } from "../../training/checkpoint.ts";
-import { type DenoiserStage, stageAt, stageCost, trainDenoiser } from "../../training/denoiser-run.ts";
+import {
+  type DenoiserStage,
+  sharedStages,
+  stageAt,
+  stageCost,
+  trainDenoiser,
+} from "../../training/denoiser-run.ts";
+import { ALONE, type TrainingGroup } from "../../training/group.ts";
 import type { StepReport } from "../../training/train.ts";
 import { describeVaeQuality } from "../../training/vae-judge.ts";
 import { trainVae } from "../../training/vae-train.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig, numStepsOf } from "./config.ts";
+import { UserError } from "../../tensor/errors.ts";
 import { writeDenoiserSheet } from "./denoiser-samples.ts";
 import { setUpDenoiser } from "./denoiser-setup.ts";
+import { ownCores } from "./in-group.ts";
 import { Monitor, type StepCost, type TrainingListener } from "./monitor.ts";
 import { openRunFolder, runFingerprint } from "./run-folder.ts";
 import { writeVaeSheet } from "./vae-samples.ts";
 import { setUpVae, vaeStageCost } from "./vae-setup.ts";
 
 export interface RunTrainingOptions {
+  /** The processes that train together; by default this one is alone. */
+  readonly group?: TrainingGroup;
   /** Whether a run that the folder already holds may go on; otherwise that is an error. */
   readonly resume: boolean;
   readonly signal: AbortSignal;
@@ -29,13 +39,17 @@ export async function runTraining(
   config: TrainingConfig,
   { resume, ...options }: RunTrainingOptions,
 ): Promise<{ step: number; numSteps: number }> {
-  const close = await openRunFolder(config, resume);
+  const { rank, size } = options.group ?? ALONE;
+  if (config.kind === "vae" && size > 1) {
+    throw new UserError(`kind vae is trained by one process, not by ${size}; start it without mpirun`);
+  }
+  const close = rank === 0 ? await openRunFolder(config, resume) : null;
   try {
     const { step } =
       config.kind === "vae" ? await runVae(config, options) : await runDenoiser(config, options);
     return { step, numSteps: numStepsOf(config) };
   } finally {
-    await close();
+    await close?.();
   }
 }
 
@@ -44,13 +58,18 @@ type Options = Omit<RunTrainingOptions, "resume">;
 async function runDenoiser(config: DenoiserConfig, options: Options): Promise<TrainingState> {
   options.listener.say("opening model, VAE and dataset");
   const setup = await setUpDenoiser(config, threadsOf(config));
+  const group = options.group ?? ALONE;
+  const stages = sharedStages(setup.run, group);
   const costs = new Map<DenoiserStage, StepCost>();
   const costAt = (step: number): StepCost => {
-    const stage = stageAt(config.stages, step);
+    const stage = stageAt(stages, step);
     const known = costs.get(stage);
     if (known) return known;
-    const { flops } = stageCost(setup.run, stage);
-    const cost = { flops: flops * config.accumulate, samples: stage.batch * config.accumulate };
+    const { batch, numPasses } = stage;
+    const cost = {
+      flops: (stageCost(setup.run, stage).flops * numPasses) / group.size,
+      samples: batch * numPasses,
+    };
     costs.set(stage, cost);
     return cost;
   };
@@ -58,6 +77,7 @@ async function runDenoiser(config: DenoiserConfig, options: Options): Promise<Tr
   try {
     return await trainDenoiser(setup.run, setup.initial, {
       ...commonOptions(config, options),
+      group,
       fingerprint: runFingerprint(config, { startStep: setup.fromStep }),
       optimizer: setup.optimizer,
       onStart: ({ step }) => monitor.start(step),
@@ -97,7 +117,7 @@ async function runVae(config: VaeConfig, options: Options): Promise<TrainingStat
 }
 
 function threadsOf({ threads }: TrainingConfig): number {
-  return threads ?? availableParallelism();
+  return threads ?? ownCores();
 }
 
 function commonOptions(config: TrainingConfig, { signal }: Options) {

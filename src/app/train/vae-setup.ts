@@ -24,7 +24,7 @@ export async function setUpVae(config: VaeConfig, threads: number): Promise<VaeR
     part: config.part,
     start: start ? weights : config.start,
     shape: config.window,
-    microBatches: config.accumulate,
+    accumulate: config.accumulate,
     numClips: config.clips.train,
     numHeldOut: config.clips.heldOut,
     seed: config.seed,

@@ -1,5 +1,7 @@
 import { Command, Option } from "commander";
 import { UserError } from "../../../tensor/errors.ts";
+import type { TrainingGroup } from "../../../training/group.ts";
+import type { TrainingConfig } from "../../train/config.ts";
 import { examples } from "../help.ts";
 
 interface TrainFlags {
@@ -44,6 +46,8 @@ export function trainCommand(): Command {
         "posegen train --config phase1.yaml --dry-run": "What it would cost, at once",
         "posegen train --config phase1.yaml --set learningRate.peak=1e-4 --set out=runs/slow":
           "With other settings, in another folder",
+        "mpirun -n 4 posegen train --config phase1.yaml":
+          "In four processes, which share out each step's clips",
         "posegen train --explain phase1": "Every key of a configuration",
         "posegen train export runs/vae runs/base runs/phase1 runs/phase2 --out my-model":
           "A model folder for `posegen generate --model`",
@@ -83,25 +87,35 @@ function exportCommand(): Command {
 }
 
 async function trainAction(flags: TrainFlags): Promise<void> {
-  const { config: file, explain } = flags;
-  if (explain !== undefined) return printKeys(explain);
+  const { inGroup, processesOf } = await import("../../train/in-group.ts");
+  const { rank, size } = processesOf(process.env);
+  if (!flags.dryRun && flags.explain === undefined) return inGroup((group) => runTraining(flags, group));
+  // What is only printed is printed once.
+  if (rank > 0) return;
+  if (flags.explain !== undefined) return printKeys(flags.explain);
+  const { planTraining } = await import("../../train/plan-training.ts");
+  const { trainingPlanTable } = await import("../../train/training-plan-table.ts");
+  const config = await readConfig(flags);
+  console.log(trainingPlanTable(config, await planTraining(config, size)));
+}
+
+async function readConfig({ config: file, set }: TrainFlags): Promise<TrainingConfig> {
   if (file === undefined) {
     throw new UserError("no configuration; name one with --config, or see --explain for what goes into it");
   }
   const { readTrainingConfig } = await import("../../train/config.ts");
-  const config = await readTrainingConfig(file, flags.set);
-  if (flags.dryRun) {
-    const { planTraining } = await import("../../train/plan-training.ts");
-    const { trainingPlanTable } = await import("../../train/training-plan-table.ts");
-    console.log(trainingPlanTable(config, await planTraining(config)));
-    return;
-  }
+  return readTrainingConfig(file, set);
+}
+
+async function runTraining(flags: TrainFlags, group: TrainingGroup): Promise<void> {
+  const config = await readConfig(flags);
   const { trainWithDisplay } = await import("../../train/train-with-display.ts");
   const { step, numSteps } = await trainWithDisplay(config, {
+    group,
     resume: flags.resume !== false,
     quiet: flags.quiet === true,
   });
-  if (!flags.quiet) console.log(`${config.out}: ${step} of ${numSteps} steps`);
+  if (!flags.quiet && group.rank === 0) console.log(`${config.out}: ${step} of ${numSteps} steps`);
 }
 
 async function printKeys(explain: boolean | string): Promise<void> {
