@@ -9,10 +9,11 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Clip } from "./perception/clip.ts";
 import { CLIPS, type NamedClip } from "./perception/clips.ts";
 import { deliver, type Outcome, outcomeOf } from "./perception/delivery.ts";
-import { follow, type Quality } from "./perception/follow.ts";
-import { type Figures, judge } from "./perception/judge.ts";
+import { follow, type Followed, type Quality } from "./perception/follow.ts";
+import { type Figures, hipsOf, judge } from "./perception/judge.ts";
 
 interface Row extends Figures, Outcome {
   readonly name: string;
@@ -22,19 +23,25 @@ interface Row extends Figures, Outcome {
 async function measure({ name, make, delivery }: NamedClip, quality: Quality): Promise<Row> {
   const clip = make();
   if (!delivery) {
-    const { found, smoothed } = await follow(clip, quality);
+    const { found, smoothed } = await followFirst(clip, quality);
     const numExpected = clip.frames.length;
     return { name, ...judge(clip, found, smoothed), numFrames: smoothed.length, numExpected, sound: null };
   }
   const folder = await mkdtemp(join(tmpdir(), "posegen-perception-"));
   try {
     const read = await deliver(clip, delivery, folder);
-    const { found, smoothed } = await follow(read, quality);
+    const { found, smoothed } = await followFirst(read, quality);
     const outcome = await outcomeOf(read, delivery, smoothed, folder);
     return { name, ...judge(read, found, smoothed), ...outcome, numExpected: read.numExpected };
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** The person to follow is chosen by a pixel on them in the first frame, as `--person X,Y` does. */
+async function followFirst({ frames, fps, truth }: Clip, quality: Quality): Promise<Followed> {
+  const source = frames.map((image, i) => ({ image, timeS: i / fps }));
+  return follow(() => source, quality, hipsOf(truth[0]![0]!.pose));
 }
 
 const COLUMNS: readonly (readonly [title: string, cell: (row: Row) => string])[] = [

@@ -1,0 +1,147 @@
+/**
+ * How fast `prepare` is, and where its time goes.
+ * Usage: npx tsx bench/prepare.ts [VIDEO] [seconds of it]; without a video, a rendered dance of 692x1108.
+ *
+ * Prints seconds on the clock and seconds of all processors together: on a machine that does other work as well, only
+ * the latter tell what `prepare` takes. Its stages are measured one after another and add up to about the whole,
+ * which runs some of them at the same time.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { renderFrames } from "../src/avatar/clip.ts";
+import { makeIdentity } from "../src/avatar/identity.ts";
+import { makeMotion } from "../src/avatar/motion.ts";
+import { makeScene } from "../src/avatar/scene.ts";
+import { writeTinyModel } from "../src/diffusion/testing.ts";
+import type { Image } from "../src/media/pixels.ts";
+import { transformPose } from "../src/media/pose-keypoints.ts";
+import { crop } from "../src/media/resize.ts";
+import { drawSkeleton } from "../src/media/skeleton.ts";
+import { decodeVideo, openVideoEncoder, probeVideo } from "../src/media/video.ts";
+import { measureBackground } from "../src/perception/background-motion.ts";
+import { renderConditions } from "../src/perception/conditions-video.ts";
+import { EmbeddedEyes } from "../src/perception/embedded-eyes.ts";
+import { HandTracker } from "../src/perception/hands.ts";
+import { PoseTracker } from "../src/perception/pose.ts";
+import { ImagePyramid } from "../src/perception/region.ts";
+import { surveyFrames } from "../src/perception/survey.ts";
+import { KeypointsFile } from "../src/pipeline/keypoints-file.ts";
+import { prepare } from "../src/pipeline/prepare.ts";
+import { stretchOf } from "../src/pipeline/timing.ts";
+
+/** Seconds on the clock, and of all processors. */
+interface Cost {
+  readonly clock: number;
+  readonly cpu: number;
+}
+
+async function costOf<T>(work: () => Promise<T>): Promise<{ value: T; cost: Cost }> {
+  const [begin, before] = [performance.now(), process.cpuUsage()];
+  const value = await work();
+  const { user, system } = process.cpuUsage(before);
+  return { value, cost: { clock: (performance.now() - begin) / 1000, cpu: (user + system) / 1e6 } };
+}
+
+const stages = new Map<string, Cost>();
+
+/** Adds to what a stage has cost so far. */
+async function timed<T>(stage: string, work: () => Promise<T>): Promise<T> {
+  const { value, cost } = await costOf(work);
+  const { clock, cpu } = stages.get(stage) ?? { clock: 0, cpu: 0 };
+  stages.set(stage, { clock: clock + cost.clock, cpu: cpu + cost.cpu });
+  return value;
+}
+
+async function renderDance(path: string): Promise<void> {
+  const size = { width: 692, height: 1108 };
+  const scene = { ...makeScene(3), shot: "full body", span: [-0.07, 1.16] } as const;
+  const dancer = { identity: makeIdentity(14), motion: makeMotion(5) };
+  const encoder = await openVideoEncoder(path, { ...size, fps: 16 });
+  for (const { image } of renderFrames({ ...dancer, scene, ...size, numFrames: 32, fps: 16 })) {
+    await encoder.write(image);
+  }
+  await encoder.close();
+}
+
+const folder = await mkdtemp(join(tmpdir(), "posegen-bench-"));
+const [given, seconds] = process.argv.slice(2);
+const video = given ?? join(folder, "dance.mp4");
+if (given === undefined) await renderDance(video);
+const model = join(folder, "model");
+await writeTinyModel(model);
+const info = await probeVideo(video);
+const end = Math.min(info.durationS, Number(seconds ?? Infinity));
+const fps = info.frameRate;
+const { startS, endS } = stretchOf({ end }, info);
+const size = { width: info.width - (info.width % 16), height: info.height - (info.height % 16) };
+const open = () => decodeVideo(video, { fps, startS, endS });
+// Networks are converted at their first use ever.
+for (const quality of ["lite", "heavy"] as const) await (await EmbeddedEyes.load({ quality })).release();
+
+const request = { model, video, fps, end, size: `${size.width}x${size.height}`, out: join(folder, "out") };
+const whole = await costOf(() => prepare(request));
+const { files } = whole.value;
+
+// Once each for the first look, the second look, the background and the overlay.
+const images: Image[] = [];
+for (let pass = 0; pass < 4; pass++) {
+  await timed("reading the video", async () => {
+    for await (const { image } of open()) if (pass === 0) images.push(image);
+  });
+}
+const source = images.map((image, i) => ({ image, timeS: i / fps }));
+const survey = await EmbeddedEyes.load({ quality: "lite" });
+await timed("first look", () => surveyFrames(source, survey));
+await survey.release();
+const [poses, hands] = [await PoseTracker.load(), await HandTracker.load()];
+for (const image of images) {
+  const pyramid = new ImagePyramid(image);
+  const { body } = await timed("pose network", () => poses.next(pyramid));
+  await timed("hands", () => hands.next(pyramid, body));
+}
+await Promise.all([poses.release(), hands.release()]);
+
+const found = await KeypointsFile.open(files.keypoints!);
+await timed("background", async () => {
+  for await (const _ of measureBackground(stream(source), (index) => found.read(index))) continue;
+});
+const drawn: Record<"skeleton" | "hands" | "overlay", Image[]> = { skeleton: [], hands: [], overlay: [] };
+const even = { left: 0, top: 0, width: info.width & ~1, height: info.height & ~1 };
+for (const [i, image] of images.entries()) {
+  const frame = await found.read(i);
+  await timed("drawing", async () => {
+    const { skeleton, handNormals } = renderConditions(frame, size);
+    const overlay = crop(image, even);
+    drawSkeleton(overlay, transformPose(frame.pose, { left: 0, top: 0, scaleX: 1, scaleY: 1 }), {
+      style: "scaled",
+    });
+    drawn.skeleton.push(skeleton);
+    drawn.hands.push(handNormals);
+    drawn.overlay.push(overlay);
+  });
+}
+for (const [name, pictures] of Object.entries(drawn)) {
+  await timed("coding", async () => {
+    const { width, height } = pictures[0]!;
+    const encoder = await openVideoEncoder(join(folder, `${name}.mp4`), { width, height, fps });
+    for (const picture of pictures) await encoder.write(picture);
+    await encoder.close();
+  });
+}
+await rm(folder, { recursive: true });
+
+async function* stream<T>(values: readonly T[]): AsyncGenerator<T> {
+  yield* values;
+}
+
+const numFrames = images.length;
+const row = (name: string, { clock, cpu }: Cost, share: string): void =>
+  console.log(
+    `${name.padEnd(18)} ${clock.toFixed(1).padStart(7)} s ${cpu.toFixed(1).padStart(7)} s cpu ` +
+      `${((1000 * cpu) / numFrames).toFixed(0).padStart(5)} ms/frame  ${share}`,
+  );
+console.log(`${numFrames} frames of ${info.width}x${info.height}, drawn at ${size.width}x${size.height}`);
+const sum = [...stages.values()].reduce((total, { cpu }) => total + cpu, 0);
+for (const [name, cost] of stages) row(name, cost, `${((100 * cost.cpu) / sum).toFixed(0)} %`);
+row("prepare", whole.cost, `${(numFrames / whole.cost.clock).toFixed(1)} frames per second`);
