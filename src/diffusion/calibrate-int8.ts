@@ -20,6 +20,7 @@ import {
 import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { Engine } from "../runtime/engine.ts";
+import { int8Saturates } from "../runtime/int8-check.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { denoise, initialState } from "./denoise.ts";
@@ -207,7 +208,8 @@ class Trial {
     const graph = buildWanDiT(config, shape);
     const groups = linearGroups(graph, INT8_TARGETS).filter(({ name }) => names.includes(name));
     quantizeLinears(graph, groups);
-    const engine = await Engine.create(serialize(graph), { name: "denoiser", threads });
+    const exactInt8 = await int8Saturates();
+    const engine = await Engine.create(serialize(graph), { name: "denoiser", threads, exactInt8 });
     let [noise, power] = [0, 0];
     try {
       for (const phase of new Set(calls.map((call) => call.phase))) {

@@ -3,6 +3,7 @@ import { type Graph, embedParams, quantizeLinears, quantizedKeys, smoothingKey }
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
 import { quantizeWeight } from "../models/layers/smooth-quant.ts";
+import { int8Saturates } from "../runtime/int8-check.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
@@ -135,7 +136,8 @@ export class FinetunedWeights {
     const { int8 } = this;
     if (int8) quantizeLinears(graph, int8Groups(graph, int8));
     embedParams(graph, this.embedded);
-    return this.shared.session(graph, { name, device, threads });
+    const exactInt8 = int8 !== null && (await int8Saturates());
+    return this.shared.session(graph, { name, device, threads, exactInt8 });
   }
 
   /** Frees the weights; sessions over them cannot run any more. */

@@ -5,6 +5,7 @@ import type { Image } from "../media/pixels.ts";
 import { probeVideo } from "../media/video.ts";
 import { type CheckedGenerateRequest, workDirOf } from "./request.ts";
 import { type SamplingSettings, checkOutput, resolvePlacement, resolveSampling } from "./settings.ts";
+import { chooseStages } from "./staging.ts";
 import { type Stretch, resolveRate, stretchOf } from "./timing.ts";
 import { type VaeTiling, chooseTiling } from "./vae-tiling.ts";
 
@@ -33,7 +34,8 @@ export async function openInputs(
   signal: AbortSignal | undefined,
 ): Promise<RunInputs> {
   signal?.throwIfAborted();
-  const { description } = await openModelFolder(request.model);
+  const folder = await openModelFolder(request.model);
+  const { description } = folder;
   await checkOutput(request);
   const image = await readImage(request.image);
   const video = request.video === undefined ? null : await probeVideo(request.video, signal);
@@ -43,7 +45,8 @@ export async function openInputs(
   const { width, height, segmentFrames: numFrames } = sampling;
   const size = { width, height, numFrames };
   const tiling = await chooseTiling(request, description, size, workDirOf(request), notify);
-  const placement = await resolvePlacement(request, notify);
-  const model = await LoadedModel.open(request.model, placement, request.loras);
+  const blocksPerStage = chooseStages(request, description, await folder.open("dit"), notify);
+  const placement = { ...(await resolvePlacement(request, notify)), blocksPerStage };
+  const model = await LoadedModel.of(folder, placement, request.loras);
   return { request, sampling, image, stretch, tiling, model };
 }

@@ -220,6 +220,10 @@ export const generateRequestSchema = z
       .default("auto"),
     /** Whether the VAE works in tiles; auto does so where whole frames would take too much memory. */
     vaeTiling: z.enum(["auto", "on", "off"]).default("auto"),
+    /** Blocks of the denoiser that are in memory at a time: a number, all, or auto, by size and free memory. */
+    blocksPerStage: z
+      .union([z.enum(["auto", "all"]), positiveInt], { error: "expected auto, all, or a number of blocks" })
+      .default("auto"),
     device: z.string().default("cpu"),
     precision: z.string().default("auto"),
     /** Threads inside one operation of the CPU. */

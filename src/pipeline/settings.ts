@@ -122,13 +122,13 @@ export async function checkOutput({ out, image, video, keypoints }: CheckedGener
 
 /**
  * Everything that the bytes of the result depend on. The number of threads is part of it, because sums are split by
- * it and so rounded differently.
+ * it and so rounded differently; stages are not, because they change nothing.
  */
 export async function identifyRun(
   request: CheckedGenerateRequest,
   sampling: SamplingSettings,
   isTiled: boolean,
-  placement: Placement,
+  { device, threads, precision = "float32" }: Placement,
 ): Promise<RunSettings> {
   const inputs: Record<string, string> = {};
   for (const name of ["image", "video", "keypoints"] as const) {
@@ -145,7 +145,7 @@ export async function identifyRun(
   const { person = "auto", align, kvShare, kvMode, anchor } = request;
   // Where that model runs makes no difference.
   const prompt = sampling.prompt ?? `described by ${request.captionModel}`;
-  const choices = { ...sampling, prompt, person, align, kvShare, kvMode, anchor, ...placement };
+  const choices = { ...sampling, prompt, person, align, kvShare, kvMode, anchor, device, threads, precision };
   return {
     version: await packageVersion(),
     [VAE_TILING]: isTiled ? "on" : "off",

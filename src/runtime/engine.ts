@@ -149,9 +149,8 @@ function sessionOptions(options: RunnerOptions): InferenceSession.SessionOptions
   const session: Record<string, unknown> = {
     // A spinning thread takes the core that another lane or the event loop needs.
     intra_op: { allow_spinning: "0" },
-    // Processors without 8-bit dot products would saturate sums of int8 weights: exact, if slower, ones are taken there.
-    x64quantprecision: "1",
   };
+  if (options.exactInt8) session["x64quantprecision"] = "1";
   if (options.externalFolder !== undefined) {
     session["model_external_initializers_file_folder_path"] = options.externalFolder;
     // Packing would copy every mapped weight into memory of our own.

@@ -78,6 +78,8 @@ export interface RunnerOptions extends TransferOptions {
   /** Threads inside one operation, 1 by default. */
   readonly threads?: number;
   readonly optimization?: OptimizationLevel;
+  /** Products of int8 by slower kernels that cannot saturate; see `int8Saturates`. False by default. */
+  readonly exactInt8?: boolean;
   /**
    * Absolute folder, free of links, that the model's external initializers lie in. They are mapped into
    * memory and used in place: nothing is packed into copies, so memory does not grow with the weights.

@@ -32,6 +32,10 @@ function parseNumberOrAuto(text: string): number | "auto" {
   return text === "auto" ? text : parseNumber(text);
 }
 
+function parseStages(text: string): number | "auto" | "all" {
+  return text === "auto" || text === "all" ? text : parseNumber(text);
+}
+
 /** What decides how the driving video is seen. */
 export interface DrivingFlags {
   readonly video?: string;
@@ -189,6 +193,7 @@ export interface PlacementFlags {
   readonly precision?: string;
   readonly threads?: number;
   readonly vaeTiling?: NonNullable<GenerateRequest["vaeTiling"]>;
+  readonly blocksPerStage?: NonNullable<GenerateRequest["blocksPerStage"]>;
 }
 
 export function addPlacementFlags(command: Command): Command {
@@ -205,9 +210,15 @@ export function addPlacementFlags(command: Command): Command {
       "--vae-tiling <when>",
       "frames to latents and back in tiles, in less memory and more time: on, off, or auto, where whole frames would " +
         "take more than half of the free memory (default: auto)",
+    )
+    .option(
+      "--blocks-per-stage <n>",
+      "blocks of the denoiser whose weights are in memory at a time: a number, all, or auto, fewer than all where the " +
+        "weights would not fit into the free memory (default: auto)",
+      parseStages,
     );
 }
 
-export function placementRequest({ device, precision, threads, vaeTiling }: PlacementFlags) {
-  return { device, precision, threads, vaeTiling };
+export function placementRequest({ device, precision, threads, vaeTiling, blocksPerStage }: PlacementFlags) {
+  return { device, precision, threads, vaeTiling, blocksPerStage };
 }

@@ -1,0 +1,49 @@
+/** How many of the denoiser's blocks are in memory at a time: by request, or as the machine's memory has it. */
+import type { ModelDescription } from "../diffusion/model-folder.ts";
+import { freeMemoryBytes } from "../runtime/measure.ts";
+import type { Checkpoint } from "../runtime/safetensors.ts";
+import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
+import { sizeOf } from "../tensor/tensor.ts";
+import type { CheckedGenerateRequest } from "./request.ts";
+
+/** The share of the free memory that mapped weights may fill without pushing out what else is needed. */
+const MAPPED_SHARE = 0.75;
+
+/** Weights that `auto` lets one stage have, as they are stored. */
+const STAGE_BYTES = 2 ** 31;
+
+/**
+ * Blocks of a stage; null where one session has them all. `auto` keeps models that are held in memory, or whose files
+ * fit into what is free, in one session; the others go through in stages of about 2 GiB. Results are the same bits.
+ * @param base the denoiser's weights
+ * @param notify told why `auto` makes stages
+ */
+export function chooseStages(
+  { blocksPerStage }: Pick<CheckedGenerateRequest, "blocksPerStage">,
+  { dit: { numLayers } }: Pick<ModelDescription, "dit">,
+  { tensors }: Pick<Checkpoint, "tensors">,
+  notify: (message: string) => void,
+  freeBytes = freeMemoryBytes(),
+): number | null {
+  if (blocksPerStage === "all") return null;
+  if (blocksPerStage !== "auto") return blocksPerStage >= numLayers ? null : blocksPerStage;
+  const [all, block] = [
+    { stored: 0, wide: 0 },
+    { stored: 0, wide: 0 },
+  ];
+  for (const [key, { shape, byteLength }] of tensors) {
+    for (const sum of key.startsWith("blocks.0.") ? [all, block] : [all]) {
+      sum.stored += byteLength;
+      sum.wide += Float32Array.BYTES_PER_ELEMENT * sizeOf(shape);
+    }
+  }
+  if (all.wide <= MAP_BEYOND_BYTES || all.stored <= MAPPED_SHARE * freeBytes) return null;
+  const length = Math.max(1, Math.floor(STAGE_BYTES / Math.max(block.stored, 1)));
+  if (length >= numLayers) return null;
+  notify(
+    `the denoiser runs in stages of ${length} of its ${numLayers} blocks: its weights take ` +
+      `${(all.stored / 2 ** 30).toFixed(1)} GiB, free are ${(freeBytes / 2 ** 30).toFixed(1)} GiB; ` +
+      "--blocks-per-stage all keeps them together",
+  );
+  return length;
+}
