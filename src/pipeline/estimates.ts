@@ -69,6 +69,9 @@ const PERCEPTION_REST_BYTES = 180e6;
  */
 const ENGINE_FACTOR = 2.6;
 
+/** What of a run's sampling decides its cost. */
+export type SampledSize = Pick<SamplingSettings, "width" | "height" | "numSteps" | "guidanceScale">;
+
 interface SegmentCounts {
   readonly numBases: number;
   readonly numInterpolated: number;
@@ -81,7 +84,7 @@ function countSegments({ segments }: Plan): SegmentCounts {
 
 /** Evaluations of the denoiser in a segment, and how many of them share. */
 function countPredictions(
-  { numSteps, guidanceScale }: SamplingSettings,
+  { numSteps, guidanceScale }: SampledSize,
   sharing: SharingPlan | null,
 ): { all: number; shared: number } {
   const branches = guidanceBranches(guidanceScale).length;
@@ -91,7 +94,7 @@ function countPredictions(
 
 export function estimateWork(
   cost: SegmentCost,
-  sampling: SamplingSettings,
+  sampling: SampledSize,
   sharing: SharingPlan | null,
   plan: Plan,
 ): WorkEstimate {
@@ -116,7 +119,7 @@ export function vaeBytes({ encode, decode }: VaeCost): number {
 /** @param isSeen whether poses have to be found in the driving video first */
 export function estimateMemory(
   cost: SegmentCost,
-  sampling: SamplingSettings,
+  sampling: SampledSize,
   sharing: SharingPlan | null,
   plan: Plan,
   isSeen: boolean,
@@ -150,7 +153,7 @@ function encoderBytes({ weightBytes, workingBytes }: EncoderBytes): number {
  */
 function frameBytes(
   { numTiles, tileWidth, tileHeight }: VaeCost,
-  { width, height }: SamplingSettings,
+  { width, height }: SampledSize,
   { segmentFrames, headFrames, tailFrames }: Plan,
 ): number {
   const encoding = 3 * width * height * (2 * segmentFrames + headFrames + tailFrames);
@@ -165,7 +168,7 @@ function frameBytes(
  */
 export function estimateTime(
   cost: SegmentCost,
-  sampling: SamplingSettings,
+  sampling: SampledSize,
   plan: Plan,
   seenFrames: number,
   gflops: number,

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { examples } from "../help.ts";
+import { parseNumber, parseSize } from "../request-flags.ts";
 import { calibrateCommand } from "./models-calibrate.ts";
 
 export function modelsCommand(): Command {
@@ -14,6 +15,7 @@ export function modelsCommand(): Command {
     .addCommand(verifyCommand())
     .addCommand(convertCommand())
     .addCommand(pullCommand())
+    .addCommand(planCommand())
     .addCommand(calibrateCommand());
 }
 
@@ -131,5 +133,74 @@ function pullCommand(): Command {
       ]);
       const kept = "What came is kept; run the same command again to go on from there.";
       console.log(await runWithBytes(kept, (options) => pullModel({ name, to }, options)));
+    });
+}
+
+interface PlanFlags {
+  readonly model?: string;
+  readonly size?: { readonly width: number; readonly height: number };
+  readonly frames?: number;
+  readonly segmentFrames?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+  /** False with --no-kv-share. */
+  readonly kvShare?: boolean;
+  readonly device?: string;
+  readonly precision?: string;
+  readonly memory?: number;
+  readonly gflops?: number;
+}
+
+function planCommand(): Command {
+  return new Command("plan")
+    .summary("say what a video would take in memory and time, and what fits")
+    .description(
+      "Counts the memory and time of a video from the shapes of a model: nothing is run, and of the published model no " +
+        "file is needed. Where it does not fit, ways are shown that take less: without background sharing, with shorter " +
+        "segments. For this machine its speed is measured with a matrix product of about a second.",
+    )
+    .option("--model <path>", "a model in any layout (default: the published PoseGen, without its files)")
+    .option(
+      "--size <WxH>",
+      "width and height of the result, multiples of 16 (default: the model's)",
+      parseSize,
+    )
+    .option("--frames <n>", "frames of the result (default: 10 seconds)", parseNumber)
+    .option("--segment-frames <n>", "frames of a segment, 4k + 1 (default: the model's)", parseNumber)
+    .option("--steps <n>", "denoising steps (default: the model's)", parseNumber)
+    .option(
+      "--guidance <scale>",
+      "weight of the prompt; 1 = none, twice as fast (default: the model's)",
+      parseNumber,
+    )
+    .option("--no-kv-share", "without background sharing (default: as for a full-body shot)")
+    .option("--device <name>", "cpu, cuda, webgpu, dml, coreml or auto (default: cpu)")
+    .option(
+      "--precision <type>",
+      "what weights are stored in, as `models convert` writes them: f32, f16 or bf16 (default: as they are; bf16)",
+    )
+    .option("--memory <GiB>", "memory of the machine planned for (default: what is free here)", parseNumber)
+    .option(
+      "--gflops <n>",
+      "speed of the machine planned for, as its `posegen doctor` prints it (default: measured here)",
+      parseNumber,
+    )
+    .addHelpText(
+      "after",
+      examples({
+        "posegen models plan --memory 24": "The published model in 24 GiB",
+        "posegen models plan --size 480x832 --frames 300 --memory 80 --gflops 2000": "For another machine",
+        "posegen models plan --model weights/posegen-mini": "The embedded model, here",
+      }),
+    )
+    .action(async ({ guidance, memory, kvShare, ...flags }: PlanFlags) => {
+      const { planModelText } = await import("../../models/plan-model.ts");
+      const request = {
+        ...flags,
+        guidanceScale: guidance,
+        memoryGiB: memory,
+        kvShare: kvShare === false ? ("off" as const) : undefined,
+      };
+      console.log(await planModelText(request, (message) => console.error(message)));
     });
 }

@@ -1,0 +1,237 @@
+import { WAN_VAE } from "../../models/wan-vae/config.ts";
+import { CLIP_VISION_PRESETS } from "../../models/clip-vision/config.ts";
+import { LORA_TARGETS } from "../../models/layers/lora.ts";
+import { UMT5_PRESETS } from "../../models/umt5/config.ts";
+import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
+import { TRAINED_WHOLE } from "../../diffusion/layouts/weight-naming.ts";
+import { publishedDefaults } from "../../diffusion/layouts/published-defaults.ts";
+import { openModelFolder, parseModelDescription } from "../../diffusion/model-folder.ts";
+import { networkSpecs } from "../../diffusion/network-specs.ts";
+import { parseStoredPrecision, type StoredPrecision, storedDType } from "../../diffusion/stored-precision.ts";
+import {
+  checkPlanSize,
+  type ModelPlan,
+  type ModelPlanRequest,
+  type ModelWeights,
+  planWays,
+} from "../../pipeline/model-plan.ts";
+import type { CheckedGenerateRequest } from "../../pipeline/request.ts";
+import { DEVICES, type DeviceName } from "../../runtime/device-table.ts";
+import { resolveDevice } from "../../runtime/devices.ts";
+import { freeMemoryBytes, matmulSpeed } from "../../runtime/measure.ts";
+import { UserError } from "../../tensor/errors.ts";
+import { bytesPerElement, type DType, sizeOf } from "../../tensor/tensor.ts";
+import { sharingText } from "../cli/plan-table.ts";
+import { formatBytes, formatCount, formatDuration, formatNumber } from "../cli/quantities.ts";
+import { textTable } from "../cli/text-table.ts";
+
+export interface PlanModelRequest {
+  /** A model; absent: the published one, none of whose files are needed. */
+  readonly model?: string | undefined;
+  readonly size?: { readonly width: number; readonly height: number } | undefined;
+  readonly frames?: number | undefined;
+  readonly segmentFrames?: number | undefined;
+  readonly steps?: number | undefined;
+  readonly guidanceScale?: number | undefined;
+  readonly kvShare?: CheckedGenerateRequest["kvShare"] | undefined;
+  readonly device?: string | undefined;
+  /** What weights are stored in; absent: as they are, bf16 for the published model. */
+  readonly precision?: string | undefined;
+  /** In GiB; absent: what is free here. */
+  readonly memoryGiB?: number | undefined;
+  /** Of the machine planned for; absent: measured here. */
+  readonly gflops?: number | undefined;
+}
+
+/** Length of a video that nothing is said about. */
+const DEFAULT_SECONDS = 10;
+/** Of the published finetunings (method section 6). */
+const PUBLISHED_RANK = 16;
+
+/**
+ * Says what a video would take, and the first way to make it in the memory there is.
+ * @throws UserError for a model that is not whole, sizes that do not suit it, or a device that is not here
+ */
+export async function planModelText(
+  request: PlanModelRequest,
+  announce: (message: string) => void,
+): Promise<string> {
+  const precision = request.precision === undefined ? null : parseStoredPrecision(request.precision);
+  const weights =
+    request.model === undefined
+      ? publishedWeights(precision ?? "bf16")
+      : await weightsOf(request.model, precision);
+  const { defaults } = weights.description;
+  const { width, height } = request.size ?? defaults;
+  checkPlanSize(width, height);
+  const numFrames = request.frames ?? DEFAULT_SECONDS * defaults.fps;
+  const isHere = request.gflops === undefined;
+  const name = request.device ?? "cpu";
+  // Another machine's device need not be here.
+  const device = !isHere && isDevice(name) ? name : await resolveDevice(name, announce);
+  const gflops = request.gflops ?? (await matmulSpeed({ device }));
+  const memoryBytes = request.memoryGiB === undefined ? freeMemoryBytes() : request.memoryGiB * 2 ** 30;
+  if (!(gflops > 0 && memoryBytes > 0)) throw new UserError("gflops and memory must be above 0");
+  const asked: ModelPlanRequest = {
+    width,
+    height,
+    numFrames,
+    segmentFrames: request.segmentFrames ?? defaults.segmentFrames,
+    numSteps: request.steps ?? defaults.steps,
+    guidanceScale: request.guidanceScale ?? defaults.guidanceScale,
+    kvShare: request.kvShare ?? "auto",
+    isAccelerator: device !== "cpu",
+    gflops,
+    memoryBytes,
+  };
+  const ways = await planWays(weights, asked);
+  const memoryFrom = request.memoryGiB === undefined ? "free here" : "as given";
+  const overview = [
+    ["model", weights.description.name],
+    [
+      "result",
+      `${width}x${height}, ${numFrames} frames at ${defaults.fps} fps, ${formatNumber(numFrames / defaults.fps)} s`,
+    ],
+    ["denoiser", `${formatBytes(weights.denoiserFileBytes)} in its files`],
+    ["memory", `${formatBytes(memoryBytes)}, ${memoryFrom}`],
+    ["device", `${device}, ${formatNumber(gflops, 0)} GFLOPS, ${isHere ? "measured here" : "as given"}`],
+  ];
+  return [
+    textTable(overview),
+    textTable(ways.map(wayRow), ["left", "right", "right", "left"]),
+    ...reasons(ways, weights, asked),
+  ].join("\n\n");
+}
+
+function isDevice(name: string): name is DeviceName {
+  return Object.hasOwn(DEVICES, name);
+}
+
+function wayRow({
+  segmentFrames,
+  numSegments,
+  sharing,
+  memory,
+  estimatedMs,
+  rereadMs,
+  fits,
+}: ModelPlan): string[] {
+  const shared = sharing === null ? "no sharing" : `sharing ${sharingText(sharing)}`;
+  return [
+    `${numSegments} segments of ${segmentFrames} frames, ${shared}`,
+    formatBytes(memory.totalBytes),
+    formatDuration(estimatedMs.total + rereadMs),
+    fits ? "fits" : "does not fit",
+  ];
+}
+
+/** Why it takes what it takes, and what to do. */
+function reasons(
+  ways: readonly ModelPlan[],
+  { denoiserFileBytes, denoiserFloatBytes, description }: ModelWeights,
+  { memoryBytes, isAccelerator, width, height }: ModelPlanRequest,
+): string[] {
+  const last = ways.at(-1)!;
+  const { memory, cost, tiling, numEvaluations, rereadBytes, rereadMs } = last;
+  const parts = [
+    ["  weights", formatBytes(memory.weightBytes)],
+    ["  denoiser", formatBytes(memory.denoiserBytes)],
+    ["  shared keys and values", formatBytes(memory.sharedKeyBytes)],
+    [
+      tiling === null ? "  VAE, whole frames" : `  VAE, ${tiling.numTiles} tiles`,
+      formatBytes(memory.vaeBytes),
+    ],
+    ["  text or image encoder, before", formatBytes(memory.encoderBytes)],
+    ["  frames of a segment", formatBytes(memory.frameBytes)],
+  ];
+  const tokens = `${cost.tokens.video} video and ${cost.tokens.ref} reference tokens`;
+  const why = [
+    `Memory of the last way: the denoiser's grows with its ${tokens}`,
+    isAccelerator
+      ? `a device holds all weights as float32, ${formatBytes(denoiserFloatBytes)} of the denoiser`
+      : memory.weightBytes < denoiserFloatBytes
+        ? "weights this large stay in their files, whose pages the system keeps while it has memory left"
+        : "weights are held as float32",
+  ];
+  const work = `${formatCount(cost.predictFlops)}FLOP`;
+  const time = [`Time: ${numEvaluations} evaluations of the denoiser with ${work} each`];
+  if (rereadBytes > 0) {
+    time.push(
+      `${formatBytes(memoryBytes - Math.min(memoryBytes, memory.totalBytes))} are left for a file of ` +
+        `${formatBytes(denoiserFileBytes)}, so that each reads it from the disk again: ` +
+        `${formatDuration(rereadMs)} of the time at 2 GB/s, a disk's speed that is assumed`,
+    );
+  }
+  const flags = [
+    `--size ${width}x${height}`,
+    ...(last.segmentFrames === description.defaults.segmentFrames
+      ? []
+      : [`--segment-frames ${last.segmentFrames}`]),
+    ...(last.sharing === null ? ["--kv-share off"] : []),
+  ];
+  const advice = last.fits
+    ? `Generate with ${flags.join(" ")}`
+    : "Nothing of this size fits: take a smaller --size, or a machine with more memory";
+  return [`${why.join("; ")}.\n${textTable(parts, ["left", "right"])}`, `${time.join("; ")}.`, `${advice}.`];
+}
+
+interface Shaped {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+function bytesIn(tensors: Iterable<Omit<Shaped, "name">>): number {
+  let total = 0;
+  for (const { dtype, shape } of tensors) total += bytesPerElement(dtype) * sizeOf(shape);
+  return total;
+}
+
+/** The published model as its files describe it, without them. */
+function publishedWeights(precision: StoredPrecision): ModelWeights {
+  const description = parseModelDescription(
+    {
+      format: 1,
+      name: "posegen, as published",
+      dit: WAN_DIT_PRESETS.wan14b,
+      vae: WAN_VAE,
+      textEncoder: UMT5_PRESETS.xxl,
+      imageEncoder: CLIP_VISION_PRESETS.vitH,
+      ...publishedDefaults(WAN_DIT_PRESETS.wan14b.numLayers),
+    },
+    "the published model",
+  );
+  const { dit } = networkSpecs(description);
+  const stored = dit.map((spec) => ({ ...spec, dtype: storedDType(spec, precision) }));
+  const finetuning = dit.reduce((sum, { name, shape }) => {
+    if (TRAINED_WHOLE.test(name)) return sum + sizeOf(shape);
+    return LORA_TARGETS.test(name) ? sum + PUBLISHED_RANK * (shape[0]! + shape[1]!) : sum;
+  }, 0);
+  return {
+    description,
+    denoiserFileBytes: bytesIn(stored),
+    denoiserFloatBytes: bytesIn(dit),
+    finetuningBytes: 2 * 4 * finetuning,
+  };
+}
+
+async function weightsOf(path: string, precision: StoredPrecision | null): Promise<ModelWeights> {
+  const model = await openModelFolder(path);
+  const base = await model.open("dit");
+  const specs = networkSpecs(model.description).dit;
+  const entries = specs.flatMap(({ name }) => base.tensors.get(name) ?? []);
+  let finetuningBytes = 0;
+  for (const phase of ["phase1", "phase2"] as const) {
+    const { pairs, whole } = await model.openPhase(phase);
+    const shapes = [...[...pairs.values()].flatMap(({ a, b }) => [a, b]), ...whole.values()];
+    finetuningBytes += 4 * shapes.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  }
+  return {
+    description: model.description,
+    denoiserFileBytes: bytesIn(
+      entries.map(({ dtype, shape }) => ({ shape, dtype: storedDType({ dtype, shape }, precision) })),
+    ),
+    denoiserFloatBytes: bytesIn(specs),
+    finetuningBytes,
+  };
+}
