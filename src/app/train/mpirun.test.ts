@@ -10,12 +10,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { openSafetensors } from "../../runtime/safetensors.ts";
 import { readStepLog } from "../../training/step-log.ts";
 import { runHere } from "../cli/testing.ts";
 import { ownCores, processesOf } from "./in-group.ts";
 import { tinySettings, writeSettings, writeTinyWorld } from "./testing.ts";
+
+/** Starting several programs takes long on a machine that has other work. */
+const TIMEOUT_MS = 600_000;
 
 const MAIN = fileURLToPath(new URL("../cli/main.ts", import.meta.url));
 
@@ -48,6 +51,7 @@ function settingsFile(name: string, changes: object): Promise<string> {
 function startTwo(config: string) {
   const program = [process.execPath, "--import", "tsx", MAIN, "train", "--config", config];
   const child = spawn("mpirun", [...FLAGS, "-n", "2", ...program], { stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => void child.kill());
   const outcome = Promise.all([
     once(child, "close") as Promise<[number | null]>,
     text(child.stdout),
@@ -62,7 +66,7 @@ function startTwo(config: string) {
  */
 const TOLERANCE = { loss: 1e-5, weights: 1e-2 } as const;
 
-test.runIf(hasMpi)("two processes make the steps of one", { timeout: 240_000 }, async () => {
+test.runIf(hasMpi)("two processes make the steps of one", { timeout: TIMEOUT_MS }, async () => {
   const { exitCode, stdout, stderr } = await startTwo(await settingsFile("two", {})).outcome;
   expect(exitCode, stderr).toBe(0);
   // The first alone speaks.
@@ -90,14 +94,14 @@ test.runIf(hasMpi)("two processes make the steps of one", { timeout: 240_000 }, 
   expect(await readdir(at("two"))).not.toContain("lock");
 });
 
-test.runIf(hasMpi)("a fault is told once and ends both", { timeout: 240_000 }, async () => {
+test.runIf(hasMpi)("a fault is told once and ends both", { timeout: TIMEOUT_MS }, async () => {
   const config = await settingsFile("faulty", { dataset: { folder: at("nowhere") } });
   const { exitCode, stderr } = await startTwo(config).outcome;
   expect(exitCode).not.toBe(0);
   expect(stderr.match(/is no finished dataset/g)).toHaveLength(1);
 });
 
-test.runIf(hasMpi)("a signal to mpirun stops both after the same step", { timeout: 240_000 }, async () => {
+test.runIf(hasMpi)("a signal to mpirun stops both after the same step", { timeout: TIMEOUT_MS }, async () => {
   const stages = [{ untilStep: 100_000, latentFrames: 3, batch: 2 }];
   const checkpoint = { everySteps: 100_000 };
   const { child, outcome } = startTwo(await settingsFile("stopped", { stages, checkpoint }));
@@ -111,7 +115,7 @@ test.runIf(hasMpi)("a signal to mpirun stops both after the same step", { timeou
   expect(await readdir(at("stopped"))).toContain(`step-${step!.padStart(8, "0")}.safetensors`);
 });
 
-test("a training by itself loads neither koffi nor MPI", { timeout: 240_000 }, async () => {
+test("a training by itself loads neither koffi nor MPI", { timeout: TIMEOUT_MS }, async () => {
   const config = await settingsFile("plain", { stages: [{ untilStep: 1, latentFrames: 3, batch: 1 }] });
   const program = `
     import { readFileSync } from "node:fs";
