@@ -1,23 +1,20 @@
 /** Finds out how a denoiser is best computed in int8: on its own activations, while it generates. */
 import {
-  type Graph,
+  int8LinearGroups,
   type LinearGroup,
-  linearGroups,
   observeLinears,
   observedName,
   quantizeLinears,
   quantizedKeys,
-  serialize,
   smoothingKey,
-} from "../graph/index.ts";
+} from "../models/layers/int8-linears.ts";
 import {
   type ActivationStats,
-  INT8_TARGETS,
   type Smoothing,
   quantizeWeight,
   searchSmoothing,
 } from "../models/layers/smooth-quant.ts";
-import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTGraph, type WanDiTShape, buildWanDiT, serializeWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { Engine } from "../runtime/engine.ts";
 import { int8Saturates } from "../runtime/int8-check.ts";
@@ -85,7 +82,7 @@ export async function calibrateInt8(options: CalibrationOptions): Promise<Calibr
   const { maxError, announce = () => {} } = options;
   const { stats, recorded } = await observe(options);
   const graph = buildWanDiT(options.config, options.shape);
-  const groups = linearGroups(graph, INT8_TARGETS);
+  const groups = int8LinearGroups(graph);
   const found = groups.map(({ name, weights }) =>
     searchSmoothing(
       stats.get(name)!,
@@ -141,10 +138,10 @@ async function observe(
 ): Promise<{ stats: Map<string, ActivationStats[]>; recorded: Recorded[] }> {
   const { config, shape, segments, schedule, guidanceScale, seed, weights, threads } = options;
   const graph = buildWanDiT(config, shape);
-  const groups = linearGroups(graph, INT8_TARGETS);
+  const groups = int8LinearGroups(graph);
   invariant(groups.length > 0, "the denoiser has linear layers");
   observeLinears(graph, groups);
-  const engine = await Engine.create(serialize(graph), { name: "denoiser", threads });
+  const engine = await Engine.create(serializeWanDiT(graph), { name: "denoiser", threads });
   const stats = new Map(groups.map(({ name }) => [name, [] as ActivationStats[]]));
   const recorded: Recorded[] = [];
   const size = [config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
@@ -182,7 +179,10 @@ function statsOf(results: Readonly<Record<string, Tensor>>, group: string): Acti
 }
 
 /** Values of those inputs that a graph has. */
-function present(values: Readonly<Record<string, Tensor | null>>, graph: Graph): Record<string, Tensor> {
+function present(
+  values: Readonly<Record<string, Tensor | null>>,
+  graph: WanDiTGraph,
+): Record<string, Tensor> {
   const feeds: Record<string, Tensor> = {};
   for (const name of graph.inputs.keys()) {
     const value = values[name];
@@ -206,10 +206,10 @@ class Trial {
   async velocityError(names: readonly string[], calls = this.recorded): Promise<number> {
     const { config, shape, weights, threads } = this.options;
     const graph = buildWanDiT(config, shape);
-    const groups = linearGroups(graph, INT8_TARGETS).filter(({ name }) => names.includes(name));
+    const groups = int8LinearGroups(graph).filter(({ name }) => names.includes(name));
     quantizeLinears(graph, groups);
     const exactInt8 = await int8Saturates();
-    const engine = await Engine.create(serialize(graph), { name: "denoiser", threads, exactInt8 });
+    const engine = await Engine.create(serializeWanDiT(graph), { name: "denoiser", threads, exactInt8 });
     let [noise, power] = [0, 0];
     try {
       for (const phase of new Set(calls.map((call) => call.phase))) {

@@ -1,6 +1,5 @@
 // Shapes: [f, h, w] latent frames, rows and columns, M text tokens, N image tokens, T = L + R tokens (video, reference)
-import { type Graph } from "../graph/index.ts";
-import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTGraph, type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { gatherSharedRows } from "../models/wan-dit/kv-gather.ts";
 import { type KvSharing, type KvSharingMode, SUBJECT_TOKENS, kvName } from "../models/wan-dit/kv-sharing.ts";
@@ -212,7 +211,7 @@ export class Denoiser {
   private async open(kv: KvSharing | null): Promise<Evaluator> {
     const { config, shape, weights, placement, lane } = this.options;
     const { blocksPerStage = null } = placement;
-    const open = (graph: Graph): Promise<Session> => weights.session(graph, "denoiser", placement);
+    const open = (graph: WanDiTGraph): Promise<Session> => weights.session(graph, "denoiser", placement);
     if (blocksPerStage === null) return keepOpen(await open(buildWanDiT(config, shape, kv)));
     return new StagedRunner({ stages: wanDiTStages(config, shape, kv, blocksPerStage), lane, open });
   }

@@ -1,5 +1,6 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
-import { type Graph, embedParams, quantizeLinears, quantizedKeys, smoothingKey } from "../graph/index.ts";
+import { embedParams, quantizeLinears, quantizedKeys, smoothingKey } from "../models/layers/int8-linears.ts";
+import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
 import { quantizeWeight } from "../models/layers/smooth-quant.ts";
@@ -127,7 +128,7 @@ export class FinetunedWeights {
   }
 
   /** A session of one of the denoiser's graphs, whole or of one stage; the graph is used up. */
-  async session(graph: Graph, name: string, { device, threads }: Placement): Promise<Session> {
+  async session(graph: WanDiTGraph, name: string, { device, threads }: Placement): Promise<Session> {
     invariant(this.inForce, "a phase is put in force before the first session");
     const targets = [...this.keysOf("pairs")].filter((key) => graph.params.has(key));
     if (!this.isMerged && targets.length > 0) {

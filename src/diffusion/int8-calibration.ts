@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { type Graph, type LinearGroup, linearGroups, smoothingKey } from "../graph/index.ts";
-import { INT8_TARGETS } from "../models/layers/smooth-quant.ts";
+import { int8LinearGroups, type LinearGroup, smoothingKey } from "../models/layers/int8-linears.ts";
+import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { quote } from "../runtime/quote.ts";
 import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
@@ -103,9 +103,9 @@ function layersOf({ path, metadata }: Checkpoint, command: string): Record<strin
  * The groups of a graph that a calibration names.
  * @throws UserError when the calibration groups layers otherwise than the graph
  */
-export function int8Groups(graph: Graph, { groups }: Int8Calibration): LinearGroup[] {
+export function int8Groups(graph: WanDiTGraph, { groups }: Int8Calibration): LinearGroup[] {
   const layers = new Map(groups.map(({ name, weights }) => [name, weights.join()]));
-  const found = linearGroups(graph, INT8_TARGETS).filter(({ name }) => layers.has(name));
+  const found = int8LinearGroups(graph).filter(({ name }) => layers.has(name));
   const other = found.find(({ name, weights }) => layers.get(name) !== weights.join());
   if (other)
     throw new UserError(`the int8 calibration does not fit the layers of ${other.name}; calibrate again`);

@@ -1,4 +1,4 @@
-import type { Graph } from "../graph/index.ts";
+import type { WanDiTGraph } from "../models/wan-dit/build.ts";
 import { HANDED_ON } from "../models/wan-dit/stages.ts";
 import type { Lane } from "../runtime/lane.ts";
 import { type Feeds, type RunOptions, type Slot, newSlot } from "../runtime/runner.ts";
@@ -7,10 +7,10 @@ import { type Tensor } from "../tensor/tensor.ts";
 
 export interface StagedRunnerOptions {
   /** Builders of the stages' graphs; see `wanDiTStages`. */
-  readonly stages: readonly (() => Graph)[];
+  readonly stages: readonly (() => WanDiTGraph)[];
   readonly lane: Lane;
   /** A session of a stage in the lane, its weights bound. */
-  readonly open: (stage: Graph) => Promise<Session>;
+  readonly open: (stage: WanDiTGraph) => Promise<Session>;
 }
 
 /**
@@ -43,7 +43,7 @@ export class StagedRunner {
   async release(): Promise<void> {}
 
   private async runStage(
-    graph: Graph,
+    graph: WanDiTGraph,
     feeds: Feeds,
     handedOn: Map<string, Slot>,
     signal: AbortSignal | undefined,

@@ -1,9 +1,15 @@
-import { Graph, verify } from "../../graph/index.ts";
+import { Graph, serialize, verify } from "../../graph/index.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { type WanDiTConfig, checkWanDiTConfig } from "./config.ts";
 import { type WanDiTInputs } from "./embed.ts";
 import { type KvSharing } from "./kv-sharing.ts";
 import { wanDiT } from "./model.ts";
+
+/** A graph of the denoiser, for those who run it or rewrite it as a whole. */
+export type WanDiTGraph = Graph;
+
+/** Its ONNX model, as an engine takes it. */
+export const serializeWanDiT: (graph: WanDiTGraph) => Uint8Array = serialize;
 
 /** Sizes that a graph is built for. */
 export interface WanDiTShape {
