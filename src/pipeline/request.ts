@@ -55,7 +55,7 @@ const range = z
   .refine(([from, to]) => from < to, "expected [from, to] with from < to (to itself is left out)");
 
 /** Explicit sharing: denoising steps and blocks, each from <= i < to. Also written "0..2:4..8". */
-const ranges = z.union([
+export const sharingRanges = z.union([
   z.strictObject({ steps: range, blocks: range }),
   z
     .string()
@@ -67,7 +67,7 @@ const ranges = z.union([
     .pipe(z.strictObject({ steps: range, blocks: range })),
 ]);
 
-const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), ranges], {
+const kvShare = z.union([z.enum(["auto", "off", ...SHOTS]), sharingRanges], {
   error:
     `expected auto, off, ${SHOTS.join(", ")}, or ranges of steps and blocks such as "0..2:4..8" ` +
     "(steps 0 and 1, blocks 4 to 7)",

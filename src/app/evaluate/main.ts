@@ -4,7 +4,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { writeImage } from "../../media/image.ts";
-import { EMBEDDED_MODEL } from "../../pipeline/request.ts";
+import { EMBEDDED_MODEL, sharingRanges } from "../../pipeline/request.ts";
 import { InterruptedError, listenForInterrupt } from "../cli/interrupt.ts";
 import { formatDuration } from "../cli/quantities.ts";
 import { reportFailure } from "../cli/report-error.ts";
@@ -133,12 +133,9 @@ function describe({ index, videos }: ClipFigures): string {
 }
 
 function parseRanges(text: string): SharingRanges {
-  const match = /^(\d+)\.\.(\d+):(\d+)\.\.(\d+)$/.exec(text);
-  if (!match) {
-    throw new UserError(`--ranges: got "${text}"; expected steps and blocks such as 0..2:4..8`);
-  }
-  const [steps0, steps1, blocks0, blocks1] = match.slice(1).map(Number) as [number, number, number, number];
-  return { steps: [steps0, steps1], blocks: [blocks0, blocks1] };
+  const { data } = sharingRanges.safeParse(text);
+  if (!data) throw new UserError(`--ranges: got "${text}"; expected steps and blocks such as 0..2:4..8`);
+  return data;
 }
 
 function integer(text: string): number {

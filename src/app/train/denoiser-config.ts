@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { sharingRanges } from "../../pipeline/request.ts";
 import {
   above0,
   checkpoint,
@@ -184,6 +185,12 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
         steps: freeKey(count.default(25), "denoising steps", "published code"),
         guidanceScale: freeKey(above0.default(5), "1: without guidance", "published code"),
         negativePrompt: freeKey(z.string().default(""), "what guidance leads away from", OURS),
+        sharing: freeKey(
+          sharingRanges.nullable().default(null),
+          "steps and blocks that share the anchor's background, such as 0..2:4..8, in every shot; null: the " +
+            "published shares of both, by shot",
+          OURS,
+        ),
       })
       .prefault({}),
     "how samples are generated, and the defaults of an exported model",

@@ -1,6 +1,7 @@
 /** The `model.json` of a trained model. */
 import { type ModelDescription, parseModelDescription } from "../../diffusion/model-folder.ts";
 import type { WanVaeConfig } from "../../models/wan-vae/config.ts";
+import { SHOTS, type Shot } from "../../pipeline/request.ts";
 import type { DenoiserConfig } from "./config.ts";
 import type { ModelSource } from "./model-source.ts";
 
@@ -28,7 +29,7 @@ const PUBLISHED_BLOCKS = 40;
  * that the training has changed.
  */
 export function describeModel({ name, source, vae, size, config }: DescribedModel): ModelDescription {
-  const { steps, guidanceScale, negativePrompt } = config.generation;
+  const { steps, guidanceScale, negativePrompt, sharing } = config.generation;
   const { width, height, fps } = size;
   const segmentFrames = 4 * config.stages.at(-1)!.latentFrames - 3;
   const learnt = { width, height, fps, segmentFrames, shift: config.shift };
@@ -46,7 +47,7 @@ export function describeModel({ name, source, vae, size, config }: DescribedMode
       textTokens,
       defaults,
       skeleton: { style: "scaled", channelOrder: "palette" },
-      sharing: sharingPresets(models.dit.numLayers, steps),
+      sharing: sharing ? inEveryShot(sharing) : sharingPresets(models.dit.numLayers, steps),
       maxMapBlock: Math.round(models.dit.numLayers / 4),
     },
     name,
@@ -62,4 +63,9 @@ function sharingPresets(numBlocks: number, numSteps: number): Record<string, unk
       return [shot, { steps: [0, firstSteps], blocks: [numBlocks - lastBlocks, numBlocks] }];
     }),
   );
+}
+
+/** The same steps and blocks, as a search of them has found. */
+function inEveryShot<T>(ranges: T): Record<Shot, T> {
+  return Object.fromEntries(SHOTS.map((shot) => [shot, ranges])) as Record<Shot, T>;
 }

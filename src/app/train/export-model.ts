@@ -89,7 +89,7 @@ const VAE_ALONE = {
   config: {
     stages: [{ untilStep: 1, latentFrames: 9, batch: 1 }],
     shift: 5,
-    generation: { fps: null, steps: 25, guidanceScale: 5, negativePrompt: "" },
+    generation: { fps: null, steps: 25, guidanceScale: 5, negativePrompt: "", sharing: null },
   },
 } satisfies Pick<DescribedModel, "size" | "config">;
 
