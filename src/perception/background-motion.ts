@@ -105,16 +105,18 @@ type Shift = Pick<BackgroundMotion, "x" | "y" | "zoom">;
 const NUM_ROUNDS = 4;
 
 /**
- * Gauss-Newton on the squared difference of the two backgrounds (Lucas and Kanade 1981) with shift and zoom as unknowns.
- * A little damping keeps plain walls, which tell nothing, at rest.
+ * Gauss-Newton on the squared difference of the two backgrounds (Lucas and Kanade 1981) with shift and zoom as unknowns,
+ * and a factor of brightness: lights that go up or down are no motion. From the second round on, pixels that fit much
+ * worse than the others count less (iteratively reweighted, Cauchy's weights): what moves by itself, such as shadows and
+ * hair, is not the camera's motion.
  */
 function refine(before: Level, after: Level, start: Shift): Shift {
   const { width, height } = before;
   const long = Math.max(width, height);
   let { x, y, zoom } = start;
+  let last: Fit | null = null;
   for (let round = 0; round < NUM_ROUNDS; round++) {
-    // Normal equations, symmetric: [xx xy xz; xy yy yz; xz yz zz] step = right.
-    let [xx, xy, xz, yy, yz, zz, rx, ry, rz, count] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const fit: Fit = new Fit(last);
     for (let row = 1; row < height - 1; row++) {
       for (let column = 1; column < width - 1; column++) {
         const i = row * width + column;
@@ -127,28 +129,101 @@ function refine(before: Level, after: Level, start: Shift): Shift {
         if (after.background[j] === 0 || after.background[j + width + 1] === 0) continue;
         const gx = ((before.luma[i + 1]! - before.luma[i - 1]!) / 2) * long;
         const gy = ((before.luma[i + width]! - before.luma[i - width]!) / 2) * long;
-        const gz = gx * u + gy * v;
-        const difference = before.luma[i]! - sampleAt(after, j, atX - left, atY - top);
-        xx += gx * gx;
-        xy += gx * gy;
-        xz += gx * gz;
-        yy += gy * gy;
-        yz += gy * gz;
-        zz += gz * gz;
-        rx += gx * difference;
-        ry += gy * difference;
-        rz += gz * difference;
-        count++;
+        const brightness = sampleAt(after, j, atX - left, atY - top);
+        fit.add(gx, gy, gx * u + gy * v, before.luma[i]!, brightness);
       }
     }
-    if (count < LEAST_BACKGROUND * width * height) return start;
-    const damping = count * DAMPING;
-    const [dx, dy, dz] = solve(xx + damping, xy, xz, yy + damping, yz, zz + damping, rx, ry, rz);
+    if (fit.numPixels < LEAST_BACKGROUND * width * height) return start;
+    const [dx, dy, dz] = fit.step();
     const limited = (value: number): number => Math.min(MAX_STEP, Math.max(-MAX_STEP, value));
     [x, y, zoom] = [x + limited(dx), y + limited(dy), zoom + limited(dz)];
+    last = fit;
   }
   return { x, y, zoom };
 }
+
+/** Sums over the pixels of one round. */
+class Fit {
+  numPixels = 0;
+  /** Of gradients by x, y and zoom. */
+  private xx = 0;
+  private xy = 0;
+  private xz = 0;
+  private yy = 0;
+  private yz = 0;
+  private zz = 0;
+  /** Of gradients with what is missing. */
+  private rx = 0;
+  private ry = 0;
+  private rz = 0;
+  /** Of brightness with gradients, with what is missing, and with itself. */
+  private bx = 0;
+  private by = 0;
+  private bz = 0;
+  private br = 0;
+  private bb = 0;
+  private rr = 0;
+  private weights = 0;
+  private readonly gain: number;
+  /** Differences of this size count half; without a round before, all count alike. */
+  private readonly tolerance: number;
+
+  constructor(before: Fit | null) {
+    this.gain = before ? before.br / Math.max(before.bb, 1e-9) : 0;
+    this.tolerance = before ? Math.max(LEAST_TOLERANCE, 1.5 * before.deviation()) : Infinity;
+  }
+
+  add(gx: number, gy: number, gz: number, wanted: number, brightness: number): void {
+    const difference = wanted - brightness;
+    const misfit = (difference - this.gain * brightness) / this.tolerance;
+    const weight = 1 / (1 + misfit * misfit);
+    const [wx, wy, wz, wb] = [weight * gx, weight * gy, weight * gz, weight * brightness];
+    this.xx += wx * gx;
+    this.xy += wx * gy;
+    this.xz += wx * gz;
+    this.yy += wy * gy;
+    this.yz += wy * gz;
+    this.zz += wz * gz;
+    this.rx += wx * difference;
+    this.ry += wy * difference;
+    this.rz += wz * difference;
+    this.bx += wb * gx;
+    this.by += wb * gy;
+    this.bz += wb * gz;
+    this.br += wb * difference;
+    this.bb += wb * brightness;
+    this.rr += weight * difference * difference;
+    this.weights += weight;
+    this.numPixels++;
+  }
+
+  /** The step of x, y and zoom, the factor of brightness eliminated. A little damping keeps plain walls at rest. */
+  step(): [number, number, number] {
+    const damping = this.weights * DAMPING;
+    const { bx, by, bz, br } = this;
+    const [fx, fy, fz] = [bx, by, bz].map((sum) => sum / Math.max(this.bb, 1e-9)) as [number, number, number];
+    return solve(
+      this.xx - bx * fx + damping,
+      this.xy - bx * fy,
+      this.xz - bx * fz,
+      this.yy - by * fy + damping,
+      this.yz - by * fz,
+      this.zz - bz * fz + damping,
+      this.rx - br * fx,
+      this.ry - br * fy,
+      this.rz - br * fz,
+    );
+  }
+
+  /** RMS of what neither this round's motion nor the factor of brightness explains. */
+  private deviation(): number {
+    const unexplained = this.rr - (this.br * this.br) / Math.max(this.bb, 1e-9);
+    return Math.sqrt(Math.max(0, unexplained) / Math.max(this.weights, 1e-9));
+  }
+}
+
+/** Coding and rounding make differences of about this much, of 1. */
+const LEAST_TOLERANCE = 0.01;
 
 /** Against mean squared gradients per longer side: those of a picture with edges are 1 and more. */
 const DAMPING = 0.05;

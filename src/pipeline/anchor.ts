@@ -48,13 +48,33 @@ export function stillest(segments: readonly Stillness[]): Stillness {
 
 /** What a user should know about the anchor that was chosen; null where the first segment is as good as any. */
 export function remarkOnAnchor(chosen: Stillness): string | null {
-  const { segment, cameraMotion, isStill } = chosen;
+  const { segment, isStill } = chosen;
   if (!isStill) {
-    const percent = Math.round(100 * cameraMotion);
     return (
       `no segment of the driving video has a still background; the stillest, ${segment}, is the anchor ` +
-      `(its camera moves by ${percent} % of the picture): if backgrounds smear, take kvShare off`
+      `(${unrestOf(chosen)}): if backgrounds smear, take kvShare off`
     );
   }
   return segment === 0 ? null : `segment ${segment} is the anchor: its background is the stillest`;
+}
+
+/** What a user should know about the anchor that they chose themselves; null where its background is still. */
+export function remarkOnAskedAnchor(asked: number, segments: readonly Stillness[]): string | null {
+  const chosen = segments.find(({ segment }) => segment === asked);
+  if (!chosen || chosen.isStill) return null;
+  const best = stillest(segments);
+  return (
+    `segment ${asked} is the anchor as asked, but its background is not still (${unrestOf(chosen)}); ` +
+    (best.isStill
+      ? `that of segment ${best.segment} is`
+      : "nor is any other: if backgrounds smear, take kvShare off")
+  );
+}
+
+/** What there is more of, by its threshold. */
+function unrestOf({ cameraMotion, backgroundChange }: Stillness): string {
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  return cameraMotion / STILL.cameraMotion > backgroundChange / STILL.backgroundChange
+    ? `its camera moves by ${percent(cameraMotion)} of the picture`
+    : `its brightness changes by ${percent(backgroundChange)} from frame to frame`;
 }

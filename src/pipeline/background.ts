@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { z } from "zod";
 import { decodeVideo } from "../media/video.ts";
 import { type BackgroundMotion, measureBackground } from "../perception/background-motion.ts";
-import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
+import { judgeSegments, remarkOnAnchor, remarkOnAskedAnchor, stillest } from "./anchor.ts";
 import { Driver } from "./driver.ts";
 import type { Perceived } from "./perceive.ts";
 import type { Plan } from "./plan.ts";
@@ -45,12 +45,14 @@ export async function watchBackground(source: BackgroundSource): Promise<Backgro
 
 /**
  * The anchor of a run: that of its request, or the stillest base segment of the driving video; the first where there is
- * no choice, or no video to judge by.
+ * no choice, or no video to judge by. Tells the user when its background is not still.
  */
 export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): Promise<number> {
   const { request, sampling, stretch, work, meter, signal } = run;
-  if (request.anchor !== "auto") return request.anchor;
-  if (request.video === undefined || plan.segments.length < 2 || request.kvShare === "off") return 0;
+  const asked = request.anchor === "auto" ? null : request.anchor;
+  if (request.video === undefined || plan.segments.length < 2 || request.kvShare === "off") return asked ?? 0;
+  // What cannot be an anchor is refused with the plan, at once.
+  if (asked !== null && (plan.segments[asked]?.kind ?? "interpolated") === "interpolated") return asked;
   const files = { video: request.video, poses: perceived.poses, stretch: stretch! };
   const source = { ...files, fps: sampling.fps, meter, signal };
   const step = await work.step({
@@ -60,8 +62,9 @@ export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): 
     run: async ([path]) => writeFile(path!, JSON.stringify(await watchBackground(source))),
   });
   const motions = motionsSchema.parse(JSON.parse(await readFile(step.paths[0]!, "utf8")));
-  const chosen: Stillness = stillest(judgeSegments(plan, motions));
-  const remark = remarkOnAnchor(chosen);
+  const segments = judgeSegments(plan, motions);
+  const best = stillest(segments);
+  const remark = asked === null ? remarkOnAnchor(best) : remarkOnAskedAnchor(asked, segments);
   if (remark !== null) run.notify(remark);
-  return chosen.segment;
+  return asked ?? best.segment;
 }
