@@ -168,7 +168,7 @@ test("a VAE, then its decoder alone, then a folder for datasets", { timeout: 240
     samples: { everySteps: 2 },
   };
   await train(await settingsFile("vae", vae));
-  expect((await readImage(at("vae", "samples", "step-00000002.png"))).height).toBe(128);
+  expect((await readImage(at("vae", "samples", "step-00000002.png"))).height).toBe(192);
   await train(
     await settingsFile("decoder", { ...vae, part: "decoder", from: at("vae"), out: at("decoder") }),
   );
