@@ -82,15 +82,18 @@ const shareOf = (body: BodyMeasure, limb: (typeof LIMBS)[number]): number =>
 console.log(
   `scale        ${alignment.scale.toFixed(3)}; never shown: ${[...alignment.absent].join(", ") || "-"}`,
 );
+const deviations: number[] = [];
 for (const limb of LIMBS) {
   const [wanted, given] = [shareOf(goal, limb), shareOf(result, limb)];
-  const ratio = alignment.ratios[limb].toFixed(3);
-  console.log(
-    `${limb.padEnd(14)} photo ${wanted.toFixed(3)}, result ${given.toFixed(3)} of the trunk:`,
-    percent(given / wanted - 1),
-    `driver x ${ratio}`,
-  );
+  const ratio = `${limb.padEnd(14)} driver x ${alignment.ratios[limb].toFixed(3)} = ${given.toFixed(3)} of the trunk`;
+  if (wanted === 0) {
+    console.log(`${ratio}; not seen in the photo`);
+    continue;
+  }
+  deviations.push(given / wanted - 1);
+  console.log(`${ratio}; photo ${wanted.toFixed(3)}, off by ${percent(given / wanted - 1)}`);
 }
+console.log(`largest deviation ${percent(Math.max(...deviations.map(Math.abs)))}`);
 console.log(`farthest drawn joint outside the picture: ${percent(Math.max(0, farthest))} of its side`);
 
 const drawn = `${size.width}x${size.height}`;
