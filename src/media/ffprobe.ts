@@ -83,7 +83,10 @@ export async function probeFile(path: string, signal?: AbortSignal): Promise<Pro
     width,
     height,
     rotation,
-    ...span.result(rate.num > 0 && rate.den > 0 ? rate.num / rate.den : 0, video.duration || format.duration),
+    ...span.result(rate.num > 0 && rate.den > 0 ? rate.num / rate.den : 0, {
+      streamS: video.duration,
+      fileS: format.duration,
+    }),
     hasAudio: audioCodec !== undefined,
     codec: video.codec_name,
   };

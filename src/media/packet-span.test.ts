@@ -1,14 +1,14 @@
 import { expect, it } from "vitest";
-import { PacketSpan } from "./packet-span.ts";
+import { type DeclaredLength, PacketSpan } from "./packet-span.ts";
 
 function spanOf(
   packets: readonly (readonly [timeS: number, durationS: number])[],
   frameRate = 0,
-  declaredS = 0,
+  declared: Partial<DeclaredLength> = {},
 ) {
   const span = new PacketSpan();
   for (const [timeS, durationS] of packets) span.add(timeS, durationS);
-  return span.result(frameRate, declaredS);
+  return span.result(frameRate, { streamS: 0, fileS: 0, ...declared });
 }
 
 it("spans from the first frame's start to the last one's end, in whatever order packets come", () => {
@@ -24,7 +24,17 @@ it("spans from the first frame's start to the last one's end, in whatever order 
 it("takes the mean interval for a last frame without duration, and ends where the container does", () => {
   const packets = [0, 0.1, 0.2].map((timeS) => [timeS, 0] as const);
   expect(spanOf(packets).durationS).toBeCloseTo(0.3);
-  expect(spanOf([...packets, [0.3, 5]], 0, 0.35).durationS).toBeCloseTo(0.35);
+  for (const declared of [{ streamS: 0.35 }, { fileS: 0.35 }]) {
+    expect(spanOf([...packets, [0.3, 5]], 0, declared).durationS).toBeCloseTo(0.35);
+  }
+});
+
+it("gives a last frame that is decoded early the usual time, within the length of the video", () => {
+  const packets = [0, 0.1, 0.2, 0.3].map((timeS) => [timeS, 0.01] as const);
+  expect(spanOf(packets, 0, { streamS: 0.38 }).durationS).toBeCloseTo(0.38);
+  expect(spanOf(packets, 0, { streamS: 9 }).durationS).toBeCloseTo(0.4);
+  // Sound may make a file longer.
+  expect(spanOf(packets, 0, { fileS: 9 }).durationS).toBeCloseTo(0.31);
 });
 
 it("counts by the frame rate when there are no times", () => {

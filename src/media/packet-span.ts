@@ -15,11 +15,11 @@ export class PacketSpan {
     }
   }
 
-  /**
-   * `frameRate` (0 when unknown) serves where the container gives no times; `declaredS` (0 when unknown) is the
-   * length that the container declares.
-   */
-  result(frameRate: number, declaredS: number): { numFrames: number; durationS: number; frameRate: number } {
+  /** `frameRate` (0 when unknown) serves where the container gives no times. */
+  result(
+    frameRate: number,
+    declared: DeclaredLength,
+  ): { numFrames: number; durationS: number; frameRate: number } {
     const { numFrames } = this;
     const between = this.lastS - this.firstS;
     if (!(between > 0)) {
@@ -27,13 +27,31 @@ export class PacketSpan {
       return { numFrames, durationS, frameRate: frameRate || numFrames / durationS };
     }
     const meanS = between / (numFrames - 1);
-    const durationS =
-      between + untilDeclared(between, this.lastDurationS > 0 ? this.lastDurationS : meanS, declaredS);
+    const lastS = this.lastDurationS > 0 ? this.lastDurationS : meanS;
+    const durationS = between + untilDeclared(between, lastS, meanS, declared);
     return { numFrames, durationS, frameRate: frameRate || 1 / meanS };
   }
 }
 
-/** How long a frame at `timeS` is shown: containers store times to decode, which may outlast the declared end. */
-export function untilDeclared(timeS: number, durationS: number, declaredS: number): number {
-  return declaredS > timeS ? Math.min(durationS, declaredS - timeS) : durationS;
+/** Length that a container declares, seconds; 0 where it does not. */
+export interface DeclaredLength {
+  /** Of the video itself, as MP4 does. */
+  readonly streamS: number;
+  /** Of all that is in the file. */
+  readonly fileS: number;
+}
+
+/**
+ * How long a frame at `timeS` is shown if nothing follows: containers store times to decode, which may outlast the
+ * declared end. In MP4 a packet lasts until the next one in the order of decoding, which tells nothing of the picture
+ * that is shown last: it may be shown for the usual time, up to the end of the video.
+ */
+export function untilDeclared(
+  timeS: number,
+  durationS: number,
+  usualS: number,
+  { streamS, fileS }: DeclaredLength,
+): number {
+  if (streamS > timeS) return Math.min(Math.max(durationS, usualS), streamS - timeS);
+  return streamS === 0 && fileS > timeS ? Math.min(durationS, fileS - timeS) : durationS;
 }

@@ -40,6 +40,12 @@ const UNEVEN_S = [0, 1, 2, 3, 4, 10, 11, 12, 20, 21, 22, 23, 24, 25, 35, 36, 37,
   (tick) => tick / 25,
 );
 
+/** A phone's: every other of 24 frames a second is late. */
+const PHONE_S = Array.from(
+  { length: 48 },
+  (_, f) => Math.round((1000 / 24) * (f + (f % 2) * 0.9 * Math.abs(Math.sin(f)))) / 1000,
+);
+
 /** The same frame with texture, so that pictures outweigh the index in a file. */
 const noisyFrame = (frame: Image, n: number): Image => ({
   ...frame,
@@ -53,6 +59,7 @@ async function writeSamples(): Promise<void> {
   await writeSampleVideo(at("even.mp4"), even);
   await writeSampleVideo(at("even.ts"), even);
   await writeSampleVideo(at("uneven.mkv"), { frames: numberedFrames(20), timesS: UNEVEN_S });
+  await writeSampleVideo(at("phone.mp4"), { frames: numberedFrames(48), timesS: PHONE_S });
   await writeSampleVideo(at("odd.mp4"), {
     frames: numberedFrames(10, 97, 63),
     timesS: every(10, 25),
@@ -131,6 +138,14 @@ describe.each(backends)("reading with $name", (backend) => {
       const difference = image.data.reduce((sum, v, k) => sum + Math.abs(v - other[k]!), 0);
       expect(difference / other.length).toBeLessThan(0.5);
     });
+  });
+
+  it("shows the last picture to the end of the video, whatever order pictures are stored in", async () => {
+    const { durationS } = await backend.probe(at("phone.mp4"));
+    expect(durationS).toBeCloseTo(PHONE_S.at(-1)! + 0.04, 3);
+    const numbers = numbersOf(await decodeAll(backend, at("phone.mp4"), { fps: 100 }));
+    expect(numbers).toHaveLength(Math.ceil(100 * durationS - 0.1));
+    expect(numbers.filter((number) => number === 47)).toHaveLength(4);
   });
 
   it("resamples by time", async () => {

@@ -13,7 +13,7 @@ import { openNodeAvEncoder } from "./encode-node-av.ts";
 import { sampleFrames, type TimedContent } from "./frame-sampler.ts";
 import { check, FrameFilter, NEEDS_MORE } from "./node-av-filter.ts";
 import { openSource, type Source } from "./node-av-source.ts";
-import { PacketSpan, untilDeclared } from "./packet-span.ts";
+import { type DeclaredLength, PacketSpan, untilDeclared } from "./packet-span.ts";
 import { imageFromBytes, type Image } from "./pixels.ts";
 import {
   checkDecodeOptions,
@@ -48,7 +48,7 @@ async function probe(path: string, signal?: AbortSignal): Promise<VideoInfo> {
     const frameRate = average.num > 0 && average.den > 0 ? average.toDouble() : 0;
     const hasAudio = format.findBestStream(AVMEDIA_TYPE_AUDIO) >= 0;
     const codec = avGetCodecName(stream.codecpar.codecId) ?? "unknown";
-    return { width, height, rotation, ...span.result(frameRate, declaredDurationS(source)), hasAudio, codec };
+    return { width, height, rotation, ...span.result(frameRate, declaredLength(source)), hasAudio, codec };
   } finally {
     await format.closeInput();
   }
@@ -177,7 +177,7 @@ function frameClock(source: Source): (frame: Frame) => TimedContent<Frame> {
   const { stream } = source;
   const timeBase = stream.timeBase.toDouble();
   const usualS = stream.avgFrameRate.num > 0 ? 1 / stream.avgFrameRate.toDouble() : 1 / 25;
-  const declaredS = declaredDurationS(source);
+  const declared = declaredLength(source);
   let origin = stream.startTime;
   let nextS = 0;
   return (frame) => {
@@ -185,16 +185,18 @@ function frameClock(source: Source): (frame: Frame) => TimedContent<Frame> {
     if (origin === AV_NOPTS_VALUE) origin = time;
     const timeS = time === AV_NOPTS_VALUE ? nextS : Number(time - origin) * timeBase;
     const ownS = frame.duration > 0n ? Number(frame.duration) * timeBase : usualS;
-    const durationS = untilDeclared(timeS, ownS, declaredS);
+    const durationS = untilDeclared(timeS, ownS, usualS, declared);
     nextS = timeS + durationS;
     return { content: frame, timeS, durationS };
   };
 }
 
-/** Length of the video stream, or of the whole file, or 0 when the container says neither. */
-function declaredDurationS({ stream, format }: Source): number {
-  if (stream.duration !== AV_NOPTS_VALUE) return Number(stream.duration) * stream.timeBase.toDouble();
-  return format.duration === AV_NOPTS_VALUE ? 0 : Number(format.duration) / AV_TIME_BASE;
+function declaredLength({ stream, format }: Source): DeclaredLength {
+  const { duration, timeBase } = stream;
+  return {
+    streamS: duration === AV_NOPTS_VALUE ? 0 : Number(duration) * timeBase.toDouble(),
+    fileS: format.duration === AV_NOPTS_VALUE ? 0 : Number(format.duration) / AV_TIME_BASE,
+  };
 }
 
 /** The packets of the video stream, each valid until the next. Throws UserError when the file ends too early. */
