@@ -1,6 +1,7 @@
 /**
  * How fast `prepare` is, and where its time goes.
- * Usage: npx tsx bench/prepare.ts [VIDEO] [seconds of it]; without a video, a rendered dance of 692x1108.
+ * Usage: npx tsx bench/prepare.ts [VIDEO] [seconds of it] [WxH of the conditions]; without a video, a rendered dance of
+ * 692x1108. Conditions are drawn at about the video's size unless told.
  *
  * Prints seconds on the clock and seconds of all processors together: on a machine that does other work as well, only
  * the latter tell what `prepare` takes. Its stages are measured one after another and add up to about the whole,
@@ -28,6 +29,7 @@ import { ImagePyramid } from "../src/perception/region.ts";
 import { surveyFrames } from "../src/perception/survey.ts";
 import { KeypointsFile } from "../src/pipeline/keypoints-file.ts";
 import { prepare } from "../src/pipeline/prepare.ts";
+import { sizeSchema } from "../src/pipeline/request.ts";
 import { stretchOf } from "../src/pipeline/timing.ts";
 
 /** Seconds on the clock, and of all processors. */
@@ -65,7 +67,7 @@ async function renderDance(path: string): Promise<void> {
 }
 
 const folder = await mkdtemp(join(tmpdir(), "posegen-bench-"));
-const [given, seconds] = process.argv.slice(2);
+const [given, seconds, drawnSize] = process.argv.slice(2);
 const video = given ?? join(folder, "dance.mp4");
 if (given === undefined) await renderDance(video);
 const model = join(folder, "model");
@@ -74,12 +76,12 @@ const info = await probeVideo(video);
 const end = Math.min(info.durationS, Number(seconds ?? Infinity));
 const fps = info.frameRate;
 const { startS, endS } = stretchOf({ end }, info);
-const size = { width: info.width - (info.width % 16), height: info.height - (info.height % 16) };
+const size = sizeSchema.parse(drawnSize ?? `${info.width & ~15}x${info.height & ~15}`);
 const open = () => decodeVideo(video, { fps, startS, endS });
 // Networks are converted at their first use ever.
 for (const quality of ["lite", "heavy"] as const) await (await EmbeddedEyes.load({ quality })).release();
 
-const request = { model, video, fps, end, size: `${size.width}x${size.height}`, out: join(folder, "out") };
+const request = { model, video, fps, end, size, out: join(folder, "out") };
 const whole = await costOf(() => prepare(request));
 const { files } = whole.value;
 
