@@ -11,7 +11,7 @@ import { openVideoEncoder } from "../media/video.ts";
 export const SAMPLE_FOLDER = fileURLToPath(new URL("../../assets/sample", import.meta.url));
 
 /** Large enough for perception to see hands, in the aspect ratio of the embedded model: nothing is cut off. */
-export const SAMPLE_SIZE = { width: 576, height: 768 };
+export const SAMPLE_SIZE = { width: 512, height: 768 };
 
 /** Quality of the driving video: small enough for a repository, no fault to be seen. */
 const CRF = 22;

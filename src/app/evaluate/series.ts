@@ -3,13 +3,20 @@ import type { ModelDescription } from "../../diffusion/model-folder.ts";
 import { planSegments } from "../../pipeline/plan.ts";
 import type { ClipRecipe } from "../../training/render-training-clip.ts";
 
-const CLIPS = { world: "easy", width: 96, height: 128, numFrames: 33, headFrames: 0, tailFrames: 0 } as const;
+const CLIPS = {
+  world: "easy",
+  width: 128,
+  height: 192,
+  numFrames: 33,
+  headFrames: 0,
+  tailFrames: 0,
+} as const;
 
 /** Clips of the embedded model's last stages; see `recipes/posegen-mini`. */
 export const TRAINING_SERIES: ClipRecipe = { ...CLIPS, series: "train" };
 
 /** Number of these clips that the embedded model has seen. */
-export const NUM_TRAINING_CLIPS = 640;
+export const NUM_TRAINING_CLIPS = 480;
 
 /** Never trained on; the README's figures are measured on its first clips. */
 export const HELD_OUT_SERIES: ClipRecipe = { ...CLIPS, series: "held out" };
