@@ -126,7 +126,8 @@ for (const [i, image] of images.entries()) {
 for (const [name, pictures] of Object.entries(drawn)) {
   await timed("coding", async () => {
     const { width, height } = pictures[0]!;
-    const encoder = await openVideoEncoder(join(folder, `${name}.mp4`), { width, height, fps });
+    const preset = name === "overlay" ? "veryfast" : "medium";
+    const encoder = await openVideoEncoder(join(folder, `${name}.mp4`), { width, height, fps, preset });
     for (const picture of pictures) await encoder.write(picture);
     await encoder.close();
   });

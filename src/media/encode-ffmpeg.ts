@@ -12,7 +12,7 @@ import {
   MP4_AUDIO_CODECS,
   noFramesWritten,
   RGB_TO_BT709,
-  X264_OPTIONS,
+  x264Options,
   type AudioOutcome,
   type EncodeOptions,
   type VideoEncoder,
@@ -92,11 +92,12 @@ function audioOutcome(sound: ProbedFile | undefined): AudioOutcome {
 
 const MP4_OUTPUT = "-map_metadata -1 -fflags +bitexact -movflags +faststart -f mp4 -y";
 
-function encodeArguments(target: string, { width, height, fps, crf = 18 }: EncodeOptions): string[] {
+function encodeArguments(target: string, options: EncodeOptions): string[] {
+  const { width, height, fps } = options;
   const { num, den } = frameRateFraction(fps);
   const source = `-f rawvideo -pixel_format rgb24 -video_size ${width}x${height} -framerate ${num}/${den} -i pipe:0`;
-  const x264 = Object.entries(X264_OPTIONS).map(([name, value]) => `-${name} ${value}`);
-  const codec = `-c:v libx264 ${x264.join(" ")} -crf ${crf} -flags:v +bitexact`;
+  const x264 = Object.entries(x264Options(options)).map(([name, value]) => `-${name} ${value}`);
+  const codec = `-c:v libx264 ${x264.join(" ")} -flags:v +bitexact`;
   const color =
     "-colorspace bt709 -color_primaries bt709 -color_trc bt709 -color_range tv -chroma_sample_location left";
   const all = `-nostats -v error ${source} -vf ${RGB_TO_BT709} ${codec} ${color} ${MP4_OUTPUT}`;

@@ -16,7 +16,7 @@ import { invariant, UserError } from "../tensor/errors.ts";
 import { frameRateFraction } from "./frame-rate.ts";
 import { check, FrameFilter, NEEDS_MORE } from "./node-av-filter.ts";
 import type { Image } from "./pixels.ts";
-import { RGB_TO_BT709, X264_OPTIONS, type EncodeOptions } from "./video-backend.ts";
+import { RGB_TO_BT709, type EncodeOptions, x264Options } from "./video-backend.ts";
 
 /** RGB pictures to H.264 packets, in this process. */
 export interface H264Encoder {
@@ -30,7 +30,8 @@ export interface H264Encoder {
 }
 
 /** Opens libx264 for the options of a video encoder. */
-export async function openH264Encoder({ width, height, fps, crf = 18 }: EncodeOptions): Promise<H264Encoder> {
+export async function openH264Encoder(options: EncodeOptions): Promise<H264Encoder> {
+  const { width, height, fps } = options;
   const codec = Codec.findEncoderByName(FF_ENCODER_LIBX264);
   if (!codec) throw new UserError("this build of FFmpeg has no libx264; reinstall node-av");
   const rate = frameRateFraction(fps);
@@ -50,7 +51,7 @@ export async function openH264Encoder({ width, height, fps, crf = 18 }: EncodeOp
     chromaLocation: AVCHROMA_LOC_LEFT,
   });
   context.setFlags(AV_CODEC_FLAG_GLOBAL_HEADER, AV_CODEC_FLAG_BITEXACT);
-  const settings = Dictionary.fromObject({ ...X264_OPTIONS, crf });
+  const settings = Dictionary.fromObject(x264Options(options));
   try {
     check(await context.open2(codec, settings), "opening the H.264 encoder");
   } catch (error) {

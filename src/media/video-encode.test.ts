@@ -10,6 +10,7 @@ import {
   audioPackets,
   decodeAll,
   encodeAll,
+  frameNumber,
   numberedFrame,
   numberedFrames,
   presentBackends,
@@ -68,6 +69,14 @@ describe.each(backends)("writing with $name", (backend) => {
     await encodeAll(backend, at("once.mp4"), frames);
     await encodeAll(backend, at("twice.mp4"), frames);
     expect(await readFile(at("twice.mp4"))).toEqual(await readFile(at("once.mp4")));
+  });
+
+  it("codes quickly where asked to, the same frames", async () => {
+    await encodeAll(backend, at("quick.mp4"), numberedFrames(40), { preset: "veryfast" });
+    const decoded = await decodeAll(nodeAvBackend, at("quick.mp4"));
+    expect(decoded.map(({ image }) => frameNumber(image))).toEqual(Array.from({ length: 40 }, (_, i) => i));
+    await encodeAll(backend, at("careful.mp4"), numberedFrames(40));
+    expect(await readFile(at("quick.mp4"))).not.toEqual(await readFile(at("careful.mp4")));
   });
 
   it("keeps NTSC rates exact", async () => {

@@ -200,7 +200,10 @@ async function writeOverlay(
   const { driver, fps, signal } = look;
   // H.264 takes even sizes.
   const [width, height] = [info.width - (info.width % 2), info.height - (info.height % 2)];
-  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom: { path: video, startS } });
+  // It is only looked at.
+  const preset = "veryfast";
+  const audioFrom = { path: video, startS };
+  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom, preset });
   try {
     let index = 0;
     for await (const { image } of decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) })) {
