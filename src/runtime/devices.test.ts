@@ -62,7 +62,7 @@ describe("resolvePrecision", () => {
     expect(resolvePrecision("auto", "cpu")).toBe("float32");
     expect(resolvePrecision("float16", "cuda")).toBe("float16");
     expect(() => resolvePrecision("float16", "cpu")).toThrow(
-      new UserError('the device "cpu" (CPU) does not compute in "float16"; expected float32 or auto'),
+      new UserError('the device "cpu" (CPU) does not compute in "float16"; expected float32, int8 or auto'),
     );
   });
 });
