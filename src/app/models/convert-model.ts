@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { parseLoraChoice } from "../../diffusion/lora-choice.ts";
 import { MODEL_FILES, openModelFolder, type ModelFolder } from "../../diffusion/model-folder.ts";
-import { writeModelFolder } from "../../diffusion/model-writer.ts";
+import { rewriteModelFolder } from "../../diffusion/rewrite-model.ts";
 import { parseStoredPrecision } from "../../diffusion/stored-precision.ts";
 import { verifyModel } from "../../diffusion/verify-model.ts";
 import { openCheckpoint } from "../../runtime/checkpoint.ts";
@@ -41,7 +41,7 @@ export async function convertModel(
     );
   }
   await checkWhole(model);
-  await writeModelFolder(model, out, {
+  await rewriteModelFolder(model, out, {
     precision: stored,
     loras: choices,
     isMerged,

@@ -24,7 +24,7 @@ import {
 import { networkSpecs } from "./network-specs.ts";
 import { type StoredPrecision, storedDType, storeAs } from "./stored-precision.ts";
 
-export interface ModelWriterOptions {
+export interface RewriteOptions {
   /** Null: weights keep the types they have. */
   readonly precision: StoredPrecision | null;
   /** Further LoRAs over both phases, after those that the model has. */
@@ -43,17 +43,17 @@ interface PlannedFile {
 }
 
 /**
- * Writes a model folder: the weights that the networks need and nothing else, a file for each part, tensor by tensor.
+ * Writes a model anew as one folder: the weights that the networks need and nothing else, a file for each part, tensor by tensor.
  * Memory holds pieces of a tensor, one denoiser matrix that a LoRA changes, and the LoRAs.
  *
  * The low-rank pairs of the phases stay pairs, because both phases rest on one base. Merging puts the other LoRAs into
  * that base, and into the layers that phases hold whole.
  * @throws UserError when a LoRA does not fit, `out` is taken, the disk has no room, or a value is too large for float16
  */
-export async function writeModelFolder(
+export async function rewriteModelFolder(
   model: ModelFolder,
   out: string,
-  { precision, loras, isMerged, onProgress, signal }: ModelWriterOptions,
+  { precision, loras, isMerged, onProgress, signal }: RewriteOptions,
 ): Promise<void> {
   await checkFolderIsFree(out);
   const choices = [...model.loras, ...loras];
