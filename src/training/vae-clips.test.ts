@@ -17,8 +17,8 @@ function hash(...arrays: readonly (Uint8Array | Float32Array)[]): string {
   return sha.digest("hex");
 }
 
-function digest({ frames, skeleton, handNormals, mask, ...sizes }: VaeClip): object {
-  return { ...sizes, pixels: hash(frames, skeleton, handNormals, mask) };
+function digest({ frames, skeleton, handNormals, mask, face, ...sizes }: VaeClip): object {
+  return { ...sizes, pixels: hash(frames, skeleton, handNormals, mask, face) };
 }
 
 let folder: string;
@@ -62,4 +62,19 @@ test("a batch holds pixels in -1..1, weights of mean 1, and noise that is small"
   const power = noise.data.reduce((sum, x) => sum + x * x, 0) / noise.data.length;
   expect(Math.sqrt(power)).toBeGreaterThan(0.01);
   expect(Math.sqrt(power)).toBeLessThan(0.15);
+});
+
+test("faces are marked where nose and eyes are seen, and count most", () => {
+  const { face, mask, width, height, numFrames } = renderVaeClips(0, 1, 1).next().value!;
+  const marked = face.reduce((count, x) => count + (x > 0 ? 1 : 0), 0);
+  expect(marked).toBeGreaterThan(40);
+  expect(marked).toBeLessThan(0.05 * width * height);
+  const shape = { batch: 1, numFrames, height, width };
+  const pictures = Array.from(
+    { length: 8 },
+    (_, i) => drawVaeBatch(clips, shape, [1], new Random(i)).weight.data,
+  );
+  const spread = pictures.map((weights) => Math.max(...weights) / Math.min(...weights));
+  expect(Math.max(...spread)).toBeCloseTo(16, 3);
+  expect(mask.some((m, i) => m > 127 && face[i]! > 0)).toBe(true);
 });

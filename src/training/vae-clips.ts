@@ -2,6 +2,7 @@ import { makeIdentity } from "../avatar/identity.ts";
 import { makeMotion, type World } from "../avatar/motion.ts";
 import { makeScene } from "../avatar/scene.ts";
 import { renderClip } from "../avatar/clip.ts";
+import { type BodyPoint, type PoseKeypoints, bodyIndex } from "../media/pose-keypoints.ts";
 import { renderSkeleton } from "../media/skeleton.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
@@ -9,7 +10,10 @@ import { Random } from "../tensor/random.ts";
 import { type Tensor, float32, tensor, zeros } from "../tensor/tensor.ts";
 import { type VaeBatchShape } from "./vae-loss.ts";
 
-/** A rendered clip, the skeleton and hand normals that belong to it, all 8 bits, [F, H, W, 3]; mask [F, H, W]. */
+/**
+ * A rendered clip, the skeleton and hand normals that belong to it, all 8 bits, [F, H, W, 3]. Masks [F, H, W]: how much
+ * of a pixel the person covers, 0..255, and where eyes, nose and mouth are seen, 0 or 255.
+ */
 export interface VaeClip {
   readonly numFrames: number;
   readonly width: number;
@@ -18,10 +22,14 @@ export interface VaeClip {
   readonly skeleton: Uint8Array;
   readonly handNormals: Uint8Array;
   readonly mask: Uint8Array;
+  readonly face: Uint8Array;
 }
 
-/** What a training sample shows. A spliced one turns from picture to skeleton, as interpolated segments do. */
-export type SampleKind = "picture" | "skeleton" | "handNormals" | "spliced";
+/**
+ * What a training sample shows: a picture of anything or with a face in it, conditions, or a picture that turns into a
+ * skeleton, as interpolated segments do.
+ */
+export type SampleKind = "picture" | "face" | "skeleton" | "handNormals" | "spliced";
 
 /** The size that the embedded model works at. */
 const SIZE = { width: 128, height: 192 };
@@ -47,19 +55,40 @@ export function* renderVaeClips(first: number, count: number, numFrames: number)
       skeleton.set(picture.data, f * picture.data.length);
     });
     const { frames, handNormals, mask } = clip;
-    yield { numFrames, width, height, frames, skeleton, handNormals, mask };
+    const face = new Uint8Array(mask.length);
+    clip.keypoints.forEach((pose, f) =>
+      markFace(face.subarray(f * width * height, (f + 1) * width * height), width, pose),
+    );
+    yield { numFrames, width, height, frames, skeleton, handNormals, mask, face };
+  }
+}
+
+/** Radius of the face around the nose in distances between the eyes, and the least one in pixels. */
+const FACE_RADIUS = 1.8;
+const LEAST_FACE_RADIUS = 4;
+
+/** Marks a disc around the nose in a frame [H, W], if nose and both eyes are seen. */
+function markFace(frame: Uint8Array, width: number, { body }: PoseKeypoints): void {
+  const point = (name: BodyPoint) => body[bodyIndex(name)]!;
+  const [nose, left, right] = [point("nose"), point("leftEye"), point("rightEye")];
+  if (Math.min(nose.score, left.score, right.score) === 0) return;
+  const radius = Math.max(LEAST_FACE_RADIUS, FACE_RADIUS * Math.hypot(left.x - right.x, left.y - right.y));
+  for (let i = 0; i < frame.length; i++) {
+    const [x, y] = [(i % width) + 0.5, Math.floor(i / width) + 0.5];
+    if (Math.hypot(x - nose.x, y - nose.y) < radius) frame[i] = 255;
   }
 }
 
 /** Writes clips to one file, so that a training that resumes need not render them again. */
 export async function saveVaeClips(path: string, clips: readonly VaeClip[]): Promise<void> {
   const tensors: Record<string, Tensor> = {};
-  clips.forEach(({ numFrames, height, width, frames, skeleton, handNormals, mask }, i) => {
+  clips.forEach(({ numFrames, height, width, frames, skeleton, handNormals, mask, face }, i) => {
     const shape = [numFrames, height, width, 3];
     tensors[`${i}.frames`] = tensor("uint8", shape, frames);
     tensors[`${i}.skeleton`] = tensor("uint8", shape, skeleton);
     tensors[`${i}.handNormals`] = tensor("uint8", shape, handNormals);
     tensors[`${i}.mask`] = tensor("uint8", shape.slice(0, 3), mask);
+    tensors[`${i}.face`] = tensor("uint8", shape.slice(0, 3), face);
   });
   await writeSafetensors(path, tensors);
 }
@@ -80,6 +109,7 @@ export async function loadVaeClips(path: string): Promise<VaeClip[]> {
       skeleton: await read("skeleton"),
       handNormals: await read("handNormals"),
       mask: await read("mask"),
+      face: await read("face"),
     });
   }
   return clips;
@@ -95,8 +125,12 @@ interface Crop {
   readonly mirrored: boolean;
 }
 
-/** Error weights: a person counts this many times a background pixel; so do the marks of skeletons and normals. */
+/**
+ * Error weights: a person counts this many times a background pixel, so do the marks of skeletons and normals. Faces are
+ * small, and their features decide whether a person is seen from the front: they count most.
+ */
 const PERSON_WEIGHT = 3;
+const FACE_WEIGHT = 16;
 const MARK_WEIGHT = 5;
 
 /** Largest deviation of the noise added to latents. */
@@ -131,7 +165,8 @@ export function drawVaeBatch(
 
 function drawKind(random: Random): SampleKind {
   const x = random.uniform();
-  if (x < 0.7) return "picture";
+  if (x < 0.35) return "picture";
+  if (x < 0.7) return "face";
   if (x < 0.84) return "skeleton";
   return x < 0.95 ? "handNormals" : "spliced";
 }
@@ -154,19 +189,43 @@ function drawCrop(clips: readonly VaeClip[], kind: SampleKind, shape: VaeBatchSh
   return crop;
 }
 
-/** Whether the first frame has marks or a good part of a person. One picture in eight attempts stays background. */
+/** Share of a window's first frame that what it is drawn for must fill. */
+const LEAST_SHARE: Readonly<Record<SampleKind, number>> = {
+  picture: 0.15,
+  spliced: 0.15,
+  face: 0.005,
+  skeleton: 0.01,
+  handNormals: 0.01,
+};
+
+/** Whether the first frame shows enough of what it is drawn for. One picture in eight attempts stays background. */
 function isInteresting({ clip, kind, frame, top, left }: Crop, { height, width }: VaeBatchShape): boolean {
-  const marks = kind === "skeleton" ? clip.skeleton : clip.handNormals;
+  const isShown = shownPixels(clip, kind);
   let count = 0;
   for (let y = top; y < top + height; y++) {
     for (let x = left; x < left + width; x++) {
-      const i = (frame * clip.height + y) * clip.width + x;
-      if (kind === "picture" || kind === "spliced") count += clip.mask[i]! > 127 ? 1 : 0;
-      else if (marks[3 * i]! + marks[3 * i + 1]! + marks[3 * i + 2]! > 0) count++;
+      if (isShown((frame * clip.height + y) * clip.width + x)) count++;
     }
   }
-  const share = count / (height * width);
-  return share > (kind === "picture" || kind === "spliced" ? 0.15 : 0.01);
+  return count / (height * width) > LEAST_SHARE[kind];
+}
+
+/** Whether a pixel of a clip belongs to what samples of a kind are drawn for. */
+function shownPixels(clip: VaeClip, kind: SampleKind): (pixel: number) => boolean {
+  if (kind === "picture" || kind === "spliced") return (i) => clip.mask[i]! > 127;
+  if (kind === "face") return (i) => clip.face[i]! > 0;
+  const marks = marksOf(clip, kind)!;
+  return (i) => marks[3 * i]! + marks[3 * i + 1]! + marks[3 * i + 2]! > 0;
+}
+
+/** The conditions that a sample of a kind shows; null for pictures. */
+function marksOf(clip: VaeClip, kind: SampleKind): Uint8Array | null {
+  return kind === "skeleton" || kind === "handNormals" ? clip[kind] : null;
+}
+
+function pictureWeight({ mask, face }: VaeClip, pixel: number): number {
+  const person = 1 + ((PERSON_WEIGHT - 1) * mask[pixel]!) / 255;
+  return mask[pixel]! > 127 && face[pixel]! > 0 ? FACE_WEIGHT : person;
 }
 
 /** Writes a window into place `b` of the batch; its weights have mean 1. */
@@ -183,8 +242,8 @@ function fillSample(
   const splice = kind === "spliced" ? 1 + 4 * Math.floor(numFrames / 8) : 0;
   let total = 0;
   for (let t = 0; t < numFrames; t++) {
-    const shown = kind === "spliced" ? (t < splice ? "picture" : "skeleton") : kind;
-    const source = shown === "picture" ? clip.frames : clip[shown];
+    const marks = kind === "spliced" && t >= splice ? clip.skeleton : marksOf(clip, kind);
+    const source = marks ?? clip.frames;
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         const column = crop.left + (crop.mirrored ? width - 1 - x : x);
@@ -196,10 +255,7 @@ function fillSample(
           sum += value;
           video[(b * 3 + c) * numFrames * area + pixel] = value / 127.5 - 1;
         }
-        const w =
-          shown === "picture"
-            ? 1 + ((PERSON_WEIGHT - 1) * clip.mask[from]!) / 255
-            : 1 + (MARK_WEIGHT - 1) * Math.min(1, sum / 255);
+        const w = marks ? 1 + (MARK_WEIGHT - 1) * Math.min(1, sum / 255) : pictureWeight(clip, from);
         weight[b * numFrames * area + pixel] = w;
         total += w;
       }

@@ -4,10 +4,14 @@ import { type Params } from "./train.ts";
 import { type VaeClip } from "./vae-clips.ts";
 import { VaeProbe } from "./vae-features.ts";
 
-/** Mean PSNR over held-out clips in dB; `person` counts only pixels of the person, `hands` only drawn hand normals. */
+/**
+ * Mean PSNR over held-out clips in dB; `person` and `face` count only pixels of the person and of the face, `hands` only
+ * drawn hand normals.
+ */
 export interface VaeQuality {
   readonly picture: number;
   readonly person: number;
+  readonly face: number;
   readonly firstFrame: number;
   readonly skeleton: number;
   readonly handNormals: number;
@@ -38,7 +42,7 @@ export class VaeJudge {
 
   async judge(weights: Params): Promise<VaeQuality> {
     const errors = Object.fromEntries(
-      ["picture", "person", "firstFrame", "skeleton", "handNormals", "hands"].map((name) => [
+      ["picture", "person", "face", "firstFrame", "skeleton", "handNormals", "hands"].map((name) => [
         name,
         { squares: 0, count: 0 },
       ]),
@@ -46,7 +50,7 @@ export class VaeJudge {
     for (const clip of this.clips) {
       for (const kind of ["frames", "skeleton", "handNormals"] as const) {
         const video = middleOf(clip, clip[kind]);
-        const mask = middleMask(clip);
+        const [mask, face] = [middleMask(clip, clip.mask), middleMask(clip, clip.face)];
         const { decoded } = await this.probe.run(weights, video);
         const plane = NUM_FRAMES * HEIGHT * WIDTH;
         for (let i = 0; i < decoded.data.length; i++) {
@@ -60,6 +64,7 @@ export class VaeJudge {
           if (kind === "frames") {
             note("picture");
             if (mask[pixel]! > 127) note("person");
+            if (mask[pixel]! > 127 && face[pixel]! > 0) note("face");
             if (pixel < HEIGHT * WIDTH) note("firstFrame");
           } else note(kind);
           if (
@@ -75,6 +80,7 @@ export class VaeJudge {
     return {
       picture: decibels("picture"),
       person: decibels("person"),
+      face: decibels("face"),
       firstFrame: decibels("firstFrame"),
       skeleton: decibels("skeleton"),
       handNormals: decibels("handNormals"),
@@ -103,11 +109,11 @@ function middleOf(clip: VaeClip, pixels: Uint8Array): Tensor<"float32"> {
   return float32(video, [1, 3, NUM_FRAMES, HEIGHT, WIDTH]);
 }
 
-function middleMask(clip: VaeClip): Uint8Array {
+function middleMask(clip: VaeClip, mask: Uint8Array): Uint8Array {
   const [top, left] = corner(clip);
   return Uint8Array.from(
     { length: NUM_FRAMES * HEIGHT * WIDTH },
-    (_, i) => clip.mask[sourceIndex(clip, top, left, i)]!,
+    (_, i) => mask[sourceIndex(clip, top, left, i)]!,
   );
 }
 
