@@ -1,4 +1,5 @@
 import { UserError } from "../tensor/errors.ts";
+import { readAhead } from "./read-ahead.ts";
 import type {
   DecodeOptions,
   EncodeOptions,
@@ -7,6 +8,7 @@ import type {
   VideoFrame,
   VideoInfo,
 } from "./video-backend.ts";
+import { writeBehind } from "./write-behind.ts";
 
 export type {
   AudioOutcome,
@@ -35,20 +37,27 @@ export async function probeVideo(path: string, signal?: AbortSignal): Promise<Vi
   return (await videoBackend()).probe(path, signal);
 }
 
+/** Frames that are decoded while the one before them is in use. */
+const DECODED_AHEAD = 2;
+
 /**
- * Upright RGB frames with square pixels, one at a time: memory does not grow with length. See `DecodeOptions` for
- * resampling by time. Throws UserError as `probeVideo` does, for a truncated file at its end at the latest.
+ * Upright RGB frames with square pixels, one at a time: memory does not grow with length. The next two are decoded
+ * while one is in use. See `DecodeOptions` for resampling by time. Throws UserError as `probeVideo` does, for a
+ * truncated file at its end at the latest.
  */
 export async function* decodeVideo(
   path: string,
   options: DecodeOptions = {},
 ): AsyncGenerator<VideoFrame, void, undefined> {
-  yield* (await videoBackend()).decode(path, options);
+  yield* readAhead((await videoBackend()).decode(path, options), DECODED_AHEAD);
 }
 
-/** Opens an MP4 to write frames into; see `VideoEncoder`. Throws UserError for odd sizes and places not writable. */
+/**
+ * Opens an MP4 to write frames into; see `VideoEncoder`. A frame is encoded while the next one is made: leave it as it
+ * is. Throws UserError for odd sizes and places not writable.
+ */
 export async function openVideoEncoder(path: string, options: EncodeOptions): Promise<VideoEncoder> {
-  return (await videoBackend()).openEncoder(path, options);
+  return writeBehind(await (await videoBackend()).openEncoder(path, options));
 }
 
 let chosen: Promise<VideoBackend> | undefined;
