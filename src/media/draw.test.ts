@@ -47,6 +47,40 @@ describe("areas match geometry within 1 %", () => {
   });
 });
 
+describe("coverage", () => {
+  const [from, to] = [
+    { x: 21.3, y: 70.8 },
+    { x: 78.1, y: 12.4 },
+  ];
+  const wayToLine = (x: number, y: number): number => {
+    const [dx, dy] = [to.x - from.x, to.y - from.y];
+    const t = ((x - from.x) * dx + (y - from.y) * dy) / (dx * dx + dy * dy);
+    const along = Math.min(1, Math.max(0, t));
+    return Math.hypot(x - from.x - along * dx, y - from.y - along * dy);
+  };
+  it.each([
+    [
+      "line",
+      (i: Image) => strokeLine(i, from, to, 2.6, WHITE),
+      (x: number, y: number) => wayToLine(x, y) - 2.6,
+    ],
+    [
+      "disc",
+      (i: Image) => fillCircle(i, to, 9.4, WHITE),
+      (x: number, y: number) => Math.hypot(x - to.x, y - to.y) - 9.4,
+    ],
+  ])("of every pixel of a %s is half a pixel less the way to it", (_, draw, way) => {
+    const expected = drawn(() => {});
+    for (let y = 0; y < expected.height; y++) {
+      for (let x = 0; x < expected.width; x++) {
+        const covered = Math.round(255 * Math.min(1, Math.max(0, 0.5 - way(x + 0.5, y + 0.5))));
+        expected.data.fill(covered, (y * expected.width + x) * 3, (y * expected.width + x + 1) * 3);
+      }
+    }
+    expect(drawn(draw).data).toEqual(expected.data);
+  });
+});
+
 describe("edges", () => {
   it("half covers a pixel whose centre lies on the edge", () => {
     const image = drawn((i) => strokeLine(i, { x: 10, y: 20.5 }, { x: 60, y: 20.5 }, 3, WHITE));

@@ -77,6 +77,7 @@ export function blit(target: Image, source: Image, left: number, top: number): v
   }
 }
 
+/** Never more than the way to the shape. */
 type Distance = (x: number, y: number) => number;
 
 function paint(
@@ -94,8 +95,13 @@ function paint(
   const y1 = Math.min(height - 1, Math.ceil(bottom));
   for (let y = Math.max(0, Math.floor(top - 1)); y <= y1; y++) {
     for (let x = x0; x <= x1; x++) {
-      const coverage = Math.min(1, 0.5 - distance(x + 0.5, y + 0.5));
-      if (!(coverage > 0)) continue;
+      const away = distance(x + 0.5, y + 0.5);
+      if (!(away < 0.5)) {
+        // No pixel nearer than that is covered.
+        x += Math.max(0, Math.ceil(away - 0.5) - 1);
+        continue;
+      }
+      const coverage = Math.min(1, 0.5 - away);
       const at = (y * width + x) * 3;
       for (let c = 0; c < 3; c++) {
         const old = data[at + c]!;
