@@ -1,5 +1,6 @@
 import type { Image } from "../media/pixels.ts";
 import type { Keypoint } from "../media/pose-keypoints.ts";
+import { readAhead } from "../media/read-ahead.ts";
 import { type DecodeOptions, decodeVideo } from "../media/video.ts";
 import { UserError } from "../tensor/errors.ts";
 import {
@@ -156,9 +157,9 @@ export class PersonFinder {
    */
   static async load(options: FinderOptions = {}): Promise<PersonFinder> {
     const models = options.eyes?.paths.length ? await OnnxModels.open(options.eyes) : null;
-    const embedded = await EmbeddedEyes.load(options);
+    const [embedded, hands] = await Promise.all([EmbeddedEyes.load(options), HandTracker.load(options)]);
     const poses = new PoseTracker(models ? new OnnxEyes(models, embedded) : embedded);
-    return new PersonFinder(poses, await HandTracker.load(options), models && handSurfaceReader(models));
+    return new PersonFinder(poses, hands, models && handSurfaceReader(models));
   }
 
   /**
@@ -170,26 +171,12 @@ export class PersonFinder {
   ): AsyncGenerator<PersonFrame, void, undefined> {
     this.poses.reset();
     this.hands.reset();
-    // The hands of a frame are found while the body of the next one is: two threads, one network each at a time.
-    let previous: Promise<PersonFrame> | null = null;
-    let index = 0;
-    try {
-      for await (const frame of frames) {
-        signal?.throwIfAborted();
-        const pyramid = new ImagePyramid(frame.image);
-        const about = guide?.at(index);
-        const [observation, finished] = await Promise.all([this.poses.next(pyramid, about), previous]);
-        onMask?.(observation.body?.mask ?? null, index);
-        const place = { index, ...(about?.isCut && { cut: true as const }) };
-        previous = this.complete(pyramid, frame, observation, place);
-        index++;
-        // It is awaited above or below; a failure while the next frame is decoded must wait until then.
-        previous.catch(() => {});
-        if (finished) yield finished;
-      }
-      if (previous) yield await previous;
-    } finally {
-      await previous?.catch(() => {});
+    // Bodies and hands are found in threads of their own. A body follows from that of the frame before, whatever the
+    // hands: bodies go ahead, so that neither thread waits where the other takes longer.
+    for await (const seen of readAhead(this.followBody(frames, guide), BODIES_AHEAD)) {
+      signal?.throwIfAborted();
+      onMask?.(seen.body?.mask ?? null, seen.place.index);
+      yield await this.complete(seen);
     }
   }
 
@@ -197,16 +184,25 @@ export class PersonFinder {
     await Promise.all([this.poses.release(), this.hands.release()]);
   }
 
-  private async complete(
-    pyramid: ImagePyramid,
-    { image, timeS }: SourceFrame,
-    { body, numPeople }: PoseObservation,
-    place: Pick<PersonFrame, "index" | "cut">,
-  ): Promise<PersonFrame> {
+  private async *followBody(
+    frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+    guide: Guide | undefined,
+  ): AsyncGenerator<SeenFrame, void, undefined> {
+    let index = 0;
+    for await (const { image, timeS } of frames) {
+      const pyramid = new ImagePyramid(image);
+      const about = guide?.at(index);
+      const observation = await this.poses.next(pyramid, about);
+      yield { ...observation, pyramid, timeS, place: { index, ...(about?.isCut && { cut: true as const }) } };
+      index++;
+    }
+  }
+
+  private async complete({ pyramid, timeS, body, numPeople, place }: SeenFrame): Promise<PersonFrame> {
     if (place.cut) this.hands.reset();
     const hands = await this.hands.next(pyramid, body);
     const surfaces = body && this.readSurfaces && (await this.readSurfaces(pyramid, body.region));
-    const size = { width: image.width, height: image.height };
+    const size = { width: pyramid.image.width, height: pyramid.image.height };
     const pose = poseFromBody(body, hands, size);
     const isFound = (hand: readonly Keypoint[]): boolean => hand.some(({ score }) => score >= HAND_FOUND);
     return {
@@ -220,4 +216,14 @@ export class PersonFinder {
       found: { body: body !== null, leftHand: isFound(pose.leftHand), rightHand: isFound(pose.rightHand) },
     };
   }
+}
+
+/** Frames whose body is found while the hands of one are. */
+const BODIES_AHEAD = 3;
+
+/** A frame whose body has been looked for. */
+interface SeenFrame extends PoseObservation {
+  readonly pyramid: ImagePyramid;
+  readonly timeS: number;
+  readonly place: Pick<PersonFrame, "index" | "cut">;
 }

@@ -63,8 +63,11 @@ export class HandTracker {
 
   /** The hands in the next frame, of the body found in it. */
   async next(frame: ImagePyramid, body: BodyPose | null): Promise<HandsObservation> {
-    const left = body && (await this.find(frame, body, "left"));
-    const right = body && (await this.find(frame, body, "right"));
+    // Side by side: one is cut out of the picture while the network looks at the other.
+    const [left, right] = await Promise.all([
+      body && this.find(frame, body, "left"),
+      body && this.find(frame, body, "right"),
+    ]);
     const hands = withoutSharedHand({ left, right });
     for (const side of ["left", "right"] as const) {
       const hand = hands[side];

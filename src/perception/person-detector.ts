@@ -30,8 +30,9 @@ const WIDE_ASPECT = 1.2;
 
 /** All people in a picture, the largest first. */
 export async function detectPeople(session: Session, pyramid: ImagePyramid): Promise<DetectedPerson[]> {
-  const found = await search(session, pyramid, wholeImage(pyramid.image));
-  for (const tile of tilesOf(pyramid)) found.push(...(await search(session, pyramid, tile)));
+  const areas = [wholeImage(pyramid.image), ...tilesOf(pyramid)];
+  // All at once: one is cut out of the picture while the network looks at another.
+  const found = (await Promise.all(areas.map((area) => search(session, pyramid, area)))).flat();
   const people: DetectedPerson[] = [];
   for (const { score, keypoints } of found.toSorted((a, b) => b.score - a.score)) {
     // The detector's first point is the middle of the hips, its second lies on the circle around the body.

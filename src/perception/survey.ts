@@ -1,3 +1,4 @@
+import { readAhead } from "../media/read-ahead.ts";
 import { type Clothes, clothesOf } from "./clothes.ts";
 import { CutFinder } from "./cuts.ts";
 import { type Eyes, type Place, type SeenBody, seePeople, torsoOf } from "./eyes.ts";
@@ -37,6 +38,9 @@ export interface Survey {
 /** Time from one searched frame to the next. */
 export const SURVEY_INTERVAL_S = 0.2;
 
+/** Frames that are compared with those before them while one is searched. */
+const COMPARED_AHEAD = 3;
+
 /**
  * Looks through a video for people and cuts. Every frame is compared with the one before; people are searched five
  * times a second, and after what may be a cut. A minute of video takes some hundred kilobytes of memory.
@@ -53,14 +57,12 @@ export async function surveyFrames(
   let size: Size = { width: 0, height: 0 };
   let nextS = -Infinity;
   let [firstS, lastS] = [0, 0];
-  for await (const { image, timeS } of frames) {
+  for await (const { pyramid, timeS, mayBeCut } of readAhead(compare(frames, cutFinder), COMPARED_AHEAD)) {
     signal?.throwIfAborted();
-    const pyramid = new ImagePyramid(image);
     if (numFrames === 0) {
-      size = { width: image.width, height: image.height };
+      size = { width: pyramid.image.width, height: pyramid.image.height };
       firstS = timeS;
     }
-    const mayBeCut = cutFinder.add(pyramid);
     if (mayBeCut || timeS >= nextS) {
       const frame = numFrames;
       const people = await seePeople(eyes, pyramid);
@@ -76,6 +78,13 @@ export async function surveyFrames(
 }
 
 const TIME_TOLERANCE_S = 0.001;
+
+async function* compare(frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>, cutFinder: CutFinder) {
+  for await (const { image, timeS } of frames) {
+    const pyramid = new ImagePyramid(image);
+    yield { pyramid, timeS, mayBeCut: cutFinder.add(pyramid) };
+  }
+}
 
 /** Points below this visibility do not widen a box. */
 const VISIBLE = 0.5;
