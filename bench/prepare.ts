@@ -20,7 +20,7 @@ import { transformPose } from "../src/media/pose-keypoints.ts";
 import { crop } from "../src/media/resize.ts";
 import { drawSkeleton } from "../src/media/skeleton.ts";
 import { decodeVideo, openVideoEncoder, probeVideo } from "../src/media/video.ts";
-import { measureBackground } from "../src/perception/background-motion.ts";
+import { BackgroundWatch } from "../src/perception/background-motion.ts";
 import { renderConditions } from "../src/perception/conditions-video.ts";
 import { EmbeddedEyes } from "../src/perception/embedded-eyes.ts";
 import { HandTracker } from "../src/perception/hands.ts";
@@ -28,6 +28,7 @@ import { PoseTracker } from "../src/perception/pose.ts";
 import { ImagePyramid } from "../src/perception/region.ts";
 import { surveyFrames } from "../src/perception/survey.ts";
 import { KeypointsFile } from "../src/pipeline/keypoints-file.ts";
+import { OVERLAY_CODING } from "../src/pipeline/overlay.ts";
 import { prepare } from "../src/pipeline/prepare.ts";
 import { sizeSchema } from "../src/pipeline/request.ts";
 import { stretchOf } from "../src/pipeline/timing.ts";
@@ -85,18 +86,19 @@ const request = { model, video, fps, end, size, out: join(folder, "out") };
 const whole = await costOf(() => prepare(request));
 const { files } = whole.value;
 
-// Once each for the first look, the second look, the background and the overlay.
+// Once each for the first look, for the second one, and for background and overlay.
 const images: Image[] = [];
-for (let pass = 0; pass < 4; pass++) {
+for (let pass = 0; pass < 3; pass++) {
   await timed("reading the video", async () => {
     for await (const { image } of open()) if (pass === 0) images.push(image);
   });
 }
 const source = images.map((image, i) => ({ image, timeS: i / fps }));
-const survey = await EmbeddedEyes.load({ quality: "lite" });
+const survey = await timed("loading networks", () => EmbeddedEyes.load({ quality: "lite" }));
 await timed("first look", () => surveyFrames(source, survey));
 await survey.release();
-const [poses, hands] = [await PoseTracker.load(), await HandTracker.load()];
+const load = () => Promise.all([PoseTracker.load(), HandTracker.load()]);
+const [poses, hands] = await timed("loading networks", load);
 for (const image of images) {
   const pyramid = new ImagePyramid(image);
   const { body } = await timed("pose network", () => poses.next(pyramid));
@@ -105,9 +107,10 @@ for (const image of images) {
 await Promise.all([poses.release(), hands.release()]);
 
 const found = await KeypointsFile.open(files.keypoints!);
-await timed("background", async () => {
-  for await (const _ of measureBackground(stream(source), (index) => found.read(index))) continue;
-});
+const watch = new BackgroundWatch();
+for (const [i, image] of images.entries()) {
+  await timed("background", async () => watch.next(image, await found.read(i)));
+}
 const drawn: Record<"skeleton" | "hands" | "overlay", Image[]> = { skeleton: [], hands: [], overlay: [] };
 const even = { left: 0, top: 0, width: info.width & ~1, height: info.height & ~1 };
 for (const [i, image] of images.entries()) {
@@ -126,17 +129,13 @@ for (const [i, image] of images.entries()) {
 for (const [name, pictures] of Object.entries(drawn)) {
   await timed("coding", async () => {
     const { width, height } = pictures[0]!;
-    const preset = name === "overlay" ? "veryfast" : "medium";
-    const encoder = await openVideoEncoder(join(folder, `${name}.mp4`), { width, height, fps, preset });
+    const options = { width, height, fps, ...(name === "overlay" && OVERLAY_CODING) };
+    const encoder = await openVideoEncoder(join(folder, `${name}.mp4`), options);
     for (const picture of pictures) await encoder.write(picture);
     await encoder.close();
   });
 }
 await rm(folder, { recursive: true });
-
-async function* stream<T>(values: readonly T[]): AsyncGenerator<T> {
-  yield* values;
-}
 
 const numFrames = images.length;
 const row = (name: string, { clock, cpu }: Cost, share: string): void =>
@@ -147,4 +146,9 @@ const row = (name: string, { clock, cpu }: Cost, share: string): void =>
 console.log(`${numFrames} frames of ${info.width}x${info.height}, drawn at ${size.width}x${size.height}`);
 const sum = [...stages.values()].reduce((total, { cpu }) => total + cpu, 0);
 for (const [name, cost] of stages) row(name, cost, `${((100 * cost.cpu) / sum).toFixed(0)} %`);
-row("prepare", whole.cost, `${(numFrames / whole.cost.clock).toFixed(1)} frames per second`);
+const { clock, cpu } = whole.cost;
+row(
+  "prepare",
+  whole.cost,
+  `${(numFrames / clock).toFixed(1)} frames per second, ${(cpu / clock).toFixed(2)} cores busy`,
+);

@@ -6,7 +6,7 @@ import { makeScene } from "../avatar/scene.ts";
 import type { Image } from "../media/pixels.ts";
 import { transformPose } from "../media/pose-keypoints.ts";
 import { crop, resize } from "../media/resize.ts";
-import { type BackgroundMotion, measureBackground } from "./background-motion.ts";
+import { BackgroundWatch } from "./background-motion.ts";
 import type { PersonFrame } from "./person-frame.ts";
 
 const SIZE = { width: 128, height: 192 };
@@ -26,7 +26,7 @@ const dance = [
 ];
 
 /** What a camera sees that looks at part of the larger picture. */
-async function filmed(windows: readonly { left: number; top: number; shrink?: number }[]) {
+function filmed(windows: readonly { left: number; top: number; shrink?: number }[]) {
   const shots = windows.map(({ left, top, shrink = 0 }, i): { image: Image; person: PersonFrame } => {
     const { image, keypoints } = dance[i]!;
     const [width, height] = [SIZE.width - 2 * shrink, SIZE.height - 3 * shrink];
@@ -46,19 +46,15 @@ async function filmed(windows: readonly { left: number; top: number; shrink?: nu
       },
     };
   });
-  async function* frames() {
-    yield* shots;
-  }
-  const motions: BackgroundMotion[] = [];
-  for await (const motion of measureBackground(frames(), async (i) => shots[i]!.person)) motions.push(motion);
-  return motions.slice(1);
+  const watch = new BackgroundWatch();
+  return shots.map(({ image, person }) => watch.next(image, person)).slice(1);
 }
 
 const px = SIZE.height;
 
 describe("the background's motion", () => {
-  test("is none where only the person moves", async () => {
-    for (const { x, y, zoom, change } of await filmed(dance.map(() => ({ left: 0, top: 0 })))) {
+  test("is none where only the person moves", () => {
+    for (const { x, y, zoom, change } of filmed(dance.map(() => ({ left: 0, top: 0 })))) {
       expect(Math.hypot(x, y) * px).toBeLessThan(0.3);
       expect(Math.abs(zoom)).toBeLessThan(0.005);
       expect(change).toBeLessThan(0.01);
@@ -69,9 +65,9 @@ describe("the background's motion", () => {
     ["a slow pan", 1, 0],
     ["a fast pan", -6, 0],
     ["a tilt", 0, 3],
-  ])("is that of %s, against the camera's", async (_, stepX, stepY) => {
+  ])("is that of %s, against the camera's", (_, stepX, stepY) => {
     const windows = dance.map((__, i) => ({ left: stepX * (i - 4.5 + 0.5), top: stepY * (i - 4) }));
-    const motions = await filmed(windows);
+    const motions = filmed(windows);
     for (const { x, y, zoom } of motions) {
       expect(Math.abs(x * px + stepX)).toBeLessThan(0.5 + 0.1 * Math.abs(stepX));
       expect(Math.abs(y * px + stepY)).toBeLessThan(0.5 + 0.1 * Math.abs(stepY));
@@ -79,8 +75,8 @@ describe("the background's motion", () => {
     }
   });
 
-  test("is that of a zoom", async () => {
-    const motions = await filmed(dance.map((_, i) => ({ left: 0, top: 0, shrink: 2 * Math.floor(i / 2) })));
+  test("is that of a zoom", () => {
+    const motions = filmed(dance.map((_, i) => ({ left: 0, top: 0, shrink: 2 * Math.floor(i / 2) })));
     motions.forEach(({ zoom }, i) => {
       if (i % 2 === 0) expect(Math.abs(zoom)).toBeLessThan(0.01);
       // Four of 128 pixels fewer.

@@ -27,20 +27,19 @@ const NUM_LEVELS = 3;
 /** Below this share of visible background nothing is measured. */
 const LEAST_BACKGROUND = 0.03;
 
-/**
- * Measures frame by frame how the background moves. The person is left out, as wide as a body is around its skeleton.
- * @param personAt who is in frame `index`, in pixels of a picture of the frame's own `size`
- */
-export async function* measureBackground(
-  frames: AsyncIterable<{ readonly image: Image }>,
-  personAt: (index: number) => Promise<PersonFrame>,
-): AsyncGenerator<BackgroundMotion, void, undefined> {
-  let previous: View | null = null;
-  let index = 0;
-  for await (const { image } of frames) {
-    const current = viewOf(image, await personAt(index++));
-    yield previous ? motionBetween(previous, current) : NO_MOTION;
-    previous = current;
+/** Measures frame by frame how the background moves. The person is left out, as wide as a body is around its skeleton. */
+export class BackgroundWatch {
+  private previous: View | null = null;
+
+  /**
+   * How the background moved from the frame before to this one.
+   * @param person who is in the frame, in pixels of a picture of the person's own `size`
+   */
+  next(image: Image, person: PersonFrame): BackgroundMotion {
+    const current = viewOf(image, person);
+    const motion = this.previous ? motionBetween(this.previous, current) : NO_MOTION;
+    this.previous = current;
+    return motion;
   }
 }
 
@@ -67,20 +66,22 @@ function viewOf(image: Image, person: PersonFrame): View {
 }
 
 function levelOf({ width, height, data }: Image, { pose, size }: PersonFrame): Level {
-  const luma = Float32Array.from(
-    { length: width * height },
-    (_, i) => (0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!) / 255,
-  );
+  const luma = new Float32Array(width * height);
+  for (let i = 0; i < luma.length; i++) {
+    luma[i] = (0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!) / 255;
+  }
   const scale = { scaleX: width / size.width, scaleY: height / size.height };
   const covered = coverBody(transformPose(pose, { left: 0, top: 0, ...scale }), width, height);
-  return { width, height, luma, background: covered.map((value) => (value > 0 ? 0 : 1)) };
+  const background = new Uint8Array(luma.length);
+  for (let i = 0; i < background.length; i++) background[i] = covered.data[3 * i]! > 0 ? 0 : 1;
+  return { width, height, luma, background };
 }
 
 /** Limbs with their clothes reach this share of the trunk to either side of the skeleton. */
 const BODY_RADIUS = 0.32;
 
-/** 255 where a body with its clothes and hair may be, [height, width]. */
-function coverBody({ body }: PoseKeypoints, width: number, height: number): Uint8Array {
+/** A black picture, bright where a body with its clothes and hair may be. */
+function coverBody({ body }: PoseKeypoints, width: number, height: number): Image {
   const picture = createImage(width, height);
   const links = BODY_LINKS.flatMap(([a, b]) => {
     const [from, to] = [body[a]!, body[b]!];
@@ -90,7 +91,7 @@ function coverBody({ body }: PoseKeypoints, width: number, height: number): Uint
   const longest = Math.max(0, ...links.map(({ from, to }) => Math.hypot(from.x - to.x, from.y - to.y)));
   const radius = Math.min(BODY_RADIUS * longest, 0.25 * Math.max(width, height)) + 1;
   for (const { from, to } of links) strokeLine(picture, from, to, radius, [255, 255, 255]);
-  return Uint8Array.from({ length: width * height }, (_, i) => picture.data[3 * i]!);
+  return picture;
 }
 
 /** From the coarsest level to the finest: what one finds is where the next one begins. */

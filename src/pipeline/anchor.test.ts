@@ -13,6 +13,7 @@ import type { BackgroundMotion } from "../perception/background-motion.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { judgeSegments, remarkOnAnchor, remarkOnAskedAnchor, stillest } from "./anchor.ts";
 import { watchBackground } from "./background.ts";
+import { Driver } from "./driver.ts";
 import { generate } from "./generate.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
 import { planSegments } from "./plan.ts";
@@ -138,7 +139,8 @@ async function film(name: keyof typeof FILMS): Promise<void> {
 async function judge(name: string) {
   const meter = new ProgressMeter(() => {});
   const stretch = { startS: 0, endS: Infinity, durationS: NUM_FRAMES / FPS };
-  const source = { video: videoOf(name), poses: posesOf(name), stretch, fps: FPS, meter, signal: undefined };
+  const driver = await Driver.open(posesOf(name), FPS);
+  const source = { video: videoOf(name), driver, stretch, fps: FPS, meter, signal: undefined };
   return judgeSegments(plan, await watchBackground(source));
 }
 

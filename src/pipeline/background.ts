@@ -1,8 +1,10 @@
 /** How the driving video's background moves: a step of the run, for the choice of the anchor. */
 import { readFile, writeFile } from "node:fs/promises";
 import { z } from "zod";
+import type { Image } from "../media/pixels.ts";
 import { decodeVideo } from "../media/video.ts";
-import { type BackgroundMotion, measureBackground } from "../perception/background-motion.ts";
+import { type BackgroundMotion, BackgroundWatch } from "../perception/background-motion.ts";
+import type { PersonFrame } from "../perception/person-frame.ts";
 import { judgeSegments, remarkOnAnchor, remarkOnAskedAnchor, stillest } from "./anchor.ts";
 import { Driver } from "./driver.ts";
 import type { Perceived } from "./perceive.ts";
@@ -15,10 +17,10 @@ const motionsSchema = z.array(
   z.object({ x: z.number(), y: z.number(), zoom: z.number(), change: z.number() }),
 );
 
-/** A driving video and the file of its poses, which tell where the person hides the background. */
+/** A driving video and its poses as they are, which tell where the person hides the background. */
 export interface BackgroundSource {
   readonly video: string;
-  readonly poses: string;
+  readonly driver: Driver;
   /** The part of the video that the poses are of. */
   readonly stretch: Stretch;
   readonly fps: number;
@@ -26,18 +28,25 @@ export interface BackgroundSource {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The background's motion at each frame of the driver. */
-export async function watchBackground(source: BackgroundSource): Promise<BackgroundMotion[]> {
-  const { video, poses, stretch, fps, meter, signal } = source;
-  const driver = await Driver.open(poses, fps);
+/**
+ * The background's motion at each frame of the driver.
+ * @param onFrame shown every frame and who is in it, for other uses of the same reading; awaited
+ */
+export async function watchBackground(
+  source: BackgroundSource,
+  onFrame: (image: Image, person: PersonFrame) => Promise<void> = async () => {},
+): Promise<BackgroundMotion[]> {
+  const { video, driver, stretch, fps, meter, signal } = source;
   const of = driver.numFrames;
   meter.begin("perceive", of);
+  const watch = new BackgroundWatch();
   const motions: BackgroundMotion[] = [];
   const { startS, endS } = stretch;
-  const frames = decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) });
-  for await (const motion of measureBackground(frames, (index) => driver.frame(Math.min(index, of - 1)))) {
-    motions.push(motion);
-    meter.advance({ activity: "perceive", segment: null, step: Math.min(motions.length, of), of, work: 1 });
+  for await (const { image } of decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) })) {
+    const person = await driver.frame(motions.length);
+    motions.push(watch.next(image, person));
+    await onFrame(image, person);
+    meter.advance({ activity: "perceive", segment: null, step: motions.length, of, work: 1 });
     if (motions.length === of) break;
   }
   return motions;
@@ -53,13 +62,16 @@ export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): 
   if (request.video === undefined || plan.segments.length < 2 || request.kvShare === "off") return asked ?? 0;
   // What cannot be an anchor is refused with the plan, at once.
   if (asked !== null && (plan.segments[asked]?.kind ?? "interpolated") === "interpolated") return asked;
-  const files = { video: request.video, poses: perceived.poses, stretch: stretch! };
-  const source = { ...files, fps: sampling.fps, meter, signal };
+  const { fps } = sampling;
+  const source = { video: request.video, stretch: stretch!, fps, meter, signal };
   const step = await work.step({
     id: "background",
     needs: [perceived.step?.key ?? "given"],
     files: ["background.motions"],
-    run: async ([path]) => writeFile(path!, JSON.stringify(await watchBackground(source))),
+    run: async ([path]) => {
+      const driver = await Driver.open(perceived.poses, fps);
+      await writeFile(path!, JSON.stringify(await watchBackground({ ...source, driver })));
+    },
   });
   const motions = motionsSchema.parse(JSON.parse(await readFile(step.paths[0]!, "utf8")));
   const segments = judgeSegments(plan, motions);

@@ -5,12 +5,11 @@ import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
 import { readImage, writeImage } from "../media/image.ts";
-import { transformPose } from "../media/pose-keypoints.ts";
-import { crop } from "../media/resize.ts";
-import { type SkeletonOptions, drawSkeleton } from "../media/skeleton.ts";
-import { type VideoInfo, decodeVideo, openVideoEncoder, probeVideo } from "../media/video.ts";
+import type { SkeletonOptions } from "../media/skeleton.ts";
+import { type VideoInfo, openVideoEncoder, probeVideo } from "../media/video.ts";
 import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import type { Cast } from "../perception/analyze-video.ts";
+import type { BackgroundMotion } from "../perception/background-motion.ts";
 import type { PersonSummary } from "../perception/choose-person.ts";
 import { renderConditions } from "../perception/conditions-video.ts";
 import type { EyeModels } from "../perception/onnx/open-models.ts";
@@ -18,16 +17,17 @@ import type { Absence } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
-import { watchBackground } from "./background.ts";
+import { type BackgroundSource, watchBackground } from "./background.ts";
 import { planSegments } from "./plan.ts";
 import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
+import { OverlayWriter } from "./overlay.ts";
 import { remarksOn, watchPoses } from "./perceive.ts";
 import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { ObservedRunOptions } from "./progress.ts";
-import { type Stretch, resolveRate, stretchOf } from "./timing.ts";
+import { resolveRate, stretchOf } from "./timing.ts";
 import { type PrepareRequest, type Shot, checkPrepareRequest } from "./request.ts";
 
 /** What `prepare` found and wrote; also the content of its summary.json. */
@@ -113,14 +113,6 @@ export async function prepare(
     ...remarksOn(driver.summary),
     ...(fitted === null ? [] : [fitted]),
   ];
-  const background = stretch && { video: video!, poses, stretch, fps, meter, signal };
-  const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
-  const stillness = background ? judgeSegments(plan, await watchBackground(background)) : [];
-  const anchor = stillness.length > 1 ? stillest(stillness) : null;
-  const onAnchor = anchor && remarkOnAnchor(anchor);
-  if (onAnchor !== null) remarks.push(onAnchor);
-  for (const message of remarks) onProgress({ type: "notice", message });
-
   const files = {
     keypoints: keypoints === undefined ? poses : null,
     skeleton: join(out, "skeleton.mp4"),
@@ -129,12 +121,19 @@ export async function prepare(
     alignment: reference && join(out, "alignment.png"),
     summary: join(out, "summary.json"),
   };
-  const look: Look = { driver, width, height, fps, skeleton, meter, signal };
-  meter.begin("write", driver.numFrames * (files.overlay === null ? 1 : 2));
-  await writeConditions(look, files.skeleton, files.handNormals);
-  if (files.overlay !== null) {
-    await writeOverlay({ ...look, driver: given }, video!, info!, stretch!, files.overlay);
+  let stillness: readonly Stillness[] = [];
+  if (info) {
+    const source = { video: video!, driver: given, stretch: stretch!, fps, meter, signal };
+    const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
+    stillness = judgeSegments(plan, await watchOverlaid(source, info, files.overlay!));
   }
+  const anchor = stillness.length > 1 ? stillest(stillness) : null;
+  const onAnchor = anchor && remarkOnAnchor(anchor);
+  if (onAnchor !== null) remarks.push(onAnchor);
+  for (const message of remarks) onProgress({ type: "notice", message });
+
+  const look: Look = { driver, width, height, fps, skeleton, meter, signal };
+  await writeConditions(look, files.skeleton, files.handNormals);
   if (reference) {
     const sheet = await alignmentSheet(reference.image, reference.person, given, driver, size);
     await writeImage(files.alignment!, sheet);
@@ -157,6 +156,22 @@ async function lookAt(path: string, eyes: EyeModels, signal: AbortSignal | undef
   return { image, person, remarks: person.numPeople > 1 ? [severalIn(path, person.numPeople)] : [] };
 }
 
+/** The background's motion in the driving video, whose frames get their skeletons on the way: one reading serves both. */
+async function watchOverlaid(
+  source: BackgroundSource,
+  info: VideoInfo,
+  path: string,
+): Promise<BackgroundMotion[]> {
+  const overlay = await OverlayWriter.open(path, source, info);
+  try {
+    const motions = await watchBackground(source, (image, person) => overlay.write(image, person));
+    await overlay.close();
+    return motions;
+  } finally {
+    await overlay.abort();
+  }
+}
+
 interface Look {
   readonly driver: Driver;
   readonly width: number;
@@ -168,16 +183,19 @@ interface Look {
 }
 
 async function writeConditions(look: Look, skeletonPath: string, normalsPath: string): Promise<void> {
-  const { driver, width, height, fps } = look;
+  const { driver, width, height, fps, meter, signal } = look;
+  const of = driver.numFrames;
+  meter.begin("write", of);
   const skeletons = await openVideoEncoder(skeletonPath, { width, height, fps });
   try {
     const normals = await openVideoEncoder(normalsPath, { width, height, fps });
     try {
-      for (let index = 0; index < driver.numFrames; index++) {
+      for (let index = 0; index < of; index++) {
+        signal?.throwIfAborted();
         const drawn = renderConditions(await driver.frame(index), { width, height }, look.skeleton);
         await skeletons.write(drawn.skeleton);
         await normals.write(drawn.handNormals);
-        advance(look, index);
+        meter.advance({ activity: "write", segment: null, step: index + 1, of, work: 1 });
       }
       await normals.close();
     } finally {
@@ -187,42 +205,4 @@ async function writeConditions(look: Look, skeletonPath: string, normalsPath: st
   } finally {
     await skeletons.abort();
   }
-}
-
-/** The skeleton over the driving video, at the video's own size. */
-async function writeOverlay(
-  look: Look,
-  video: string,
-  info: VideoInfo,
-  { startS, endS }: Stretch,
-  path: string,
-): Promise<void> {
-  const { driver, fps, signal } = look;
-  // H.264 takes even sizes.
-  const [width, height] = [info.width - (info.width % 2), info.height - (info.height % 2)];
-  // It is only looked at.
-  const preset = "veryfast";
-  const audioFrom = { path: video, startS };
-  const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom, preset });
-  try {
-    let index = 0;
-    for await (const { image } of decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) })) {
-      if (index >= driver.numFrames) break;
-      const frame = crop(image, { left: 0, top: 0, width, height });
-      const { pose, size } = await driver.frame(index);
-      const scale = { scaleX: info.width / size.width, scaleY: info.height / size.height };
-      drawSkeleton(frame, transformPose(pose, { left: 0, top: 0, ...scale }), { style: "scaled" });
-      await encoder.write(frame);
-      advance(look, index);
-      index++;
-    }
-    await encoder.close();
-  } finally {
-    await encoder.abort();
-  }
-}
-
-function advance({ driver, meter, signal }: Look, index: number): void {
-  signal?.throwIfAborted();
-  meter.advance({ activity: "write", segment: null, step: index + 1, of: driver.numFrames, work: 1 });
 }
