@@ -65,7 +65,7 @@ test("a batch holds pixels in -1..1, weights of mean 1, and noise that is small"
 });
 
 test("faces are marked where nose and eyes are seen, and count most", () => {
-  const { face, mask, width, height, numFrames } = renderVaeClips(0, 1, 1).next().value!;
+  const [{ face, mask, width, height, numFrames }] = [...renderVaeClips(0, 1, 1)] as [VaeClip];
   const marked = face.reduce((count, x) => count + (x > 0 ? 1 : 0), 0);
   expect(marked).toBeGreaterThan(40);
   expect(marked).toBeLessThan(0.05 * width * height);

@@ -236,6 +236,21 @@ const kept = key(
   "paper 4.1",
 );
 
+const interpolation = key(
+  z
+    .strictObject({
+      folder: freeKey(
+        path.nullable().default(null),
+        "folder of clips with pictures pasted at their ends, as phase2 takes; null: no such steps",
+        OURS,
+      ),
+      share: key(share.default(0.25), "chance of a step to take its clips from there", OURS),
+    })
+    .prefault({}),
+  "steps that fill in between given frames, as Wan2.1-I2V has learnt before it is finetuned",
+  "Wan2.1-I2V",
+);
+
 const kindKey = <K extends string>(kind: K) => key(z.literal(kind), "what is trained", "paper 4.1");
 
 /** Settings of `kind: base`: the whole network learns. */
@@ -250,6 +265,7 @@ export const baseConfig = z.strictObject({
     dropReference: 0.05,
     timesteps: "uniform",
   }),
+  interpolation,
 });
 
 /** Settings of `kind: phase1`: LoRA for anchor and base segments. */

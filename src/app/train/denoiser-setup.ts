@@ -61,6 +61,7 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
     absent,
     dataset,
     clipsAt: (step) => (first === null ? numClips : Math.min(numClips, Math.floor(first + step * perStep))),
+    interpolation: await openInterpolation(config, fingerprint),
   };
   const shapes = denoiserParams(run);
   const isTrainable = trainableOf(run);
@@ -72,6 +73,15 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
   const optimizer = await optimizerOf(config, shapes, isTrainable, threads);
   const fromStep = config.from === null ? null : await newestStep(config.from);
   return { ...opened, run, initial, optimizer, fromStep, vae };
+}
+
+async function openInterpolation(
+  config: DenoiserConfig,
+  fingerprint: string,
+): Promise<DenoiserRun["interpolation"]> {
+  if (!("interpolation" in config) || config.interpolation.folder === null) return null;
+  const { folder, share } = config.interpolation;
+  return { dataset: await ClipDataset.open(folder, { fingerprint }), share };
 }
 
 function vaeFolder(config: DenoiserConfig, { folder }: ModelSource): string {

@@ -29,7 +29,20 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
   });
   const width = config.width ?? index!.width;
   const height = config.height ?? index!.height;
-  if (index) checkDataset(config, source, index, { width, height });
+  if (index) {
+    const { folder } = config.dataset;
+    checkDataset(
+      config,
+      source,
+      { folder, index, interpolates: config.kind === "phase2" },
+      { width, height },
+    );
+  }
+  const folder = "interpolation" in config ? config.interpolation.folder : null;
+  if (index && folder !== null) {
+    const clips = { folder, index: await readDatasetIndex(folder), interpolates: true };
+    checkDataset(config, source, clips, { width, height });
+  }
   const network = {
     models: source.models,
     size: {
@@ -47,9 +60,9 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
 }
 
 function checkDataset(
-  { dataset: { folder }, stages, kind }: DenoiserConfig,
+  { stages }: DenoiserConfig,
   { models, textTokens }: ModelSource,
-  index: DatasetIndex,
+  { folder, index, interpolates }: { folder: string; index: DatasetIndex; interpolates: boolean },
   size: { readonly width: number; readonly height: number },
 ): void {
   const expected: [string, number, number | undefined][] = [
@@ -70,17 +83,17 @@ function checkDataset(
     );
   }
   const isPasted = index.headFrames > 0;
-  if ((kind === "phase2") !== isPasted) {
+  if (interpolates !== isPasted) {
     throw new UserError(
       isPasted
-        ? `${folder} has pictures pasted at the ends of its clips, which only phase2 learns from`
-        : `${folder} has no pictures pasted at the ends of its clips, which phase2 learns from`,
+        ? `${folder} has pictures pasted at the ends of its clips, which only phase2 and the key interpolation learn from`
+        : `${folder} has no pictures pasted at the ends of its clips, which phase2 and the key interpolation learn from`,
     );
   }
-  const cut = kind === "phase2" && stages.find(({ latentFrames }) => latentFrames !== longest);
+  const cut = interpolates && stages.find(({ latentFrames }) => latentFrames !== longest);
   if (cut) {
     throw new UserError(
-      `a stage cuts clips to ${cut.latentFrames} of ${longest} latent frames; phase2 needs their ends`,
+      `a stage cuts clips to ${cut.latentFrames} of ${longest} latent frames; interpolation needs their ends`,
     );
   }
 }
