@@ -72,6 +72,15 @@ export interface DenoiserRun {
   readonly dataset: ClipDataset;
   /** Clips that step `step` may draw from: a dataset that is still being built grows with the steps. */
   readonly clipsAt: (step: number) => number;
+  /** What some of the steps learn instead; null: nothing else. */
+  readonly interpolation: Interpolation | null;
+}
+
+/** Clips with pictures pasted over the skeletons at their ends, which the mask keeps, as in phase 2. */
+export interface Interpolation {
+  readonly dataset: ClipDataset;
+  /** Chance of a step to take its clips from here. */
+  readonly share: number;
 }
 
 /** What LoRA finetuning trains: the low-rank pairs, and the patch embeddings in full. */
@@ -102,13 +111,13 @@ export async function trainDenoiser(
   const passesFor = async (step: number): Promise<Batch[]> => {
     const random = new Random(run.seed).fork("batch").fork(step);
     const { batch, latentFrames, numPasses } = stageAt(stages, step);
-    const numClips = run.clipsAt(step);
-    await run.dataset.waitFor(numClips, options.signal);
+    const { dataset, numClips, sampling } = sourceAt(run, step, random.fork("source"));
+    await dataset.waitFor(numClips, options.signal);
     const clips: TrainingClip[] = [];
     for (let i = 0; i < batch * numPasses; i++) {
-      clips.push(await run.dataset.clip(random.integer(numClips)));
+      clips.push(await dataset.clip(random.integer(numClips)));
     }
-    const { size, absent, sampling } = run;
+    const { size, absent } = run;
     const whole = denoiserBatch(clips, latentFrames, size, absent, sampling, random.fork("noise"));
     return splitBatch(whole, numPasses);
   };
@@ -117,6 +126,25 @@ export async function trainDenoiser(
   } finally {
     await (current as { step: TrainStep } | null)?.step.release();
   }
+}
+
+/** Where the clips of a step come from, and what is drawn for them. */
+function sourceAt(
+  { dataset, sampling, clipsAt, interpolation }: DenoiserRun,
+  step: number,
+  random: Random,
+): { dataset: ClipDataset; numClips: number; sampling: DenoiserSampling } {
+  if (!interpolation || !random.chance(interpolation.share)) {
+    return { dataset, numClips: clipsAt(step), sampling };
+  }
+  const { index, numClips } = interpolation.dataset;
+  const { headFrames, tailFrames } = index;
+  // The pasted pictures stand in the skeleton's channels: the mask must not promise what is dropped.
+  return {
+    dataset: interpolation.dataset,
+    numClips,
+    sampling: { ...sampling, headFrames, tailFrames, dropPose: 0 },
+  };
 }
 
 /** A stage whose clips are shared out. */
