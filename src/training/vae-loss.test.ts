@@ -21,7 +21,7 @@ function constantDecoder(level: number): Record<string, Tensor<"float32">> {
 }
 
 test("the loss adds up its terms, weighted by pixel", async () => {
-  const terms = { squared: 2, absolute: 0.5, gradient: 0.25, latent: 0 };
+  const terms = { squared: 2, absolute: 0.5, gradient: 0.25, change: 0.75, latent: 0 };
   const { graph } = buildVaeLoss(TINY_WAN_VAE, SHAPE, terms);
   verify(graph);
   const engine = await Engine.create(serialize(graph));
@@ -39,11 +39,13 @@ test("the loss adds up its terms, weighted by pixel", async () => {
   const all = Array.from(error.keys());
   const rows = all.filter((i) => Math.floor(i / 16) % 16 > 0);
   const columns = all.filter((i) => i % 16 > 0);
+  const later = all.filter((i) => i % plane >= 256);
   const slope = (step: number) => (i: number) => weightOf(i) * Math.abs(error[i]! - error[i - step]!);
   const expected =
     2 * mean((i) => weightOf(i) * error[i]! ** 2, all) +
     0.5 * mean((i) => weightOf(i) * Math.abs(error[i]!), all) +
-    0.25 * (mean(slope(16), rows) + mean(slope(1), columns));
+    0.25 * (mean(slope(16), rows) + mean(slope(1), columns)) +
+    0.75 * mean(slope(256), later);
   expect(results["loss"]!.data[0]).toBeCloseTo(expected, 4);
   expect(results["mse"]!.data[0]).toBeCloseTo(
     mean((i) => error[i]! ** 2, all),

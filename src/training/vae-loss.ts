@@ -19,11 +19,19 @@ export interface VaeLossWeights {
   readonly absolute: number;
   /** Absolute error of the differences of neighbouring pixels: keeps edges and thin limbs. */
   readonly gradient: number;
+  /** Absolute error of the differences of neighbouring frames: keeps the four frames of a latent from showing as a beat. */
+  readonly change: number;
   /** Mean square of the latents, which keeps their scale. */
   readonly latent: number;
 }
 
-export const VAE_LOSS_WEIGHTS: VaeLossWeights = { squared: 2, absolute: 0.5, gradient: 0.5, latent: 1e-3 };
+export const VAE_LOSS_WEIGHTS: VaeLossWeights = {
+  squared: 2,
+  absolute: 0.5,
+  gradient: 0.5,
+  change: 0.5,
+  latent: 1e-3,
+};
 
 /**
  * Graph of the reconstruction loss of a batch of clips.
@@ -55,6 +63,7 @@ export function buildVaeLoss(
     mul(mean(mul(squared, weight)), weights.squared),
     mul(mean(mul(abs(error), weight)), weights.absolute),
     mul(add(slope(error, weight, 3), slope(error, weight, 4)), weights.gradient),
+    ...(numFrames > 1 ? [mul(slope(error, weight, 2), weights.change)] : []),
     mul(mean(mul(mu, mu)), weights.latent),
   ];
   const loss = terms.reduce(add);
