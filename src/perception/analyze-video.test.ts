@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { type ClipFrame, renderFrames } from "../avatar/clip.ts";
 import { makeIdentity } from "../avatar/identity.ts";
@@ -66,9 +67,20 @@ describe("analyzeFrames", () => {
     }
   });
 
-  it("gives the same frames every time", async () => {
+  it("gives the same frames every time, also when they come and are taken slowly", async () => {
     const images = clips[0]!.slice(0, 5).map(({ image }) => image);
-    expect(await analyze(images, "lite")).toEqual(await analyze(images, "lite"));
+    async function* slowly() {
+      for (const [i, image] of images.entries()) {
+        await pause(40 * i);
+        yield { image, timeS: i / 16 };
+      }
+    }
+    const frames: PersonFrame[] = [];
+    for await (const frame of analyzeFrames(slowly, { quality: "lite" })) {
+      frames.push(frame);
+      await pause(30);
+    }
+    expect(frames).toEqual(await analyze(images, "lite"));
   });
 
   it("follows the largest of several people and reports how many there are", async () => {

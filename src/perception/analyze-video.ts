@@ -12,6 +12,7 @@ import {
   tracksToFollow,
 } from "./choose-person.ts";
 import { EmbeddedEyes } from "./embedded-eyes.ts";
+import type { Eyes } from "./eyes.ts";
 import { fillGaps } from "./fill-gaps.ts";
 import { Guide } from "./guide.ts";
 import { HandTracker } from "./hands.ts";
@@ -86,17 +87,22 @@ export async function* analyzeFrames(
   options: AnalysisOptions = {},
   name = "the driving video",
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  const finder = await PersonFinder.load(options);
+  const { cacheFolder } = options;
+  const [finder, quickEyes] = await Promise.all([
+    PersonFinder.load(options),
+    EmbeddedEyes.load({ quality: "lite", ...(cacheFolder !== undefined && { cacheFolder }) }),
+  ]);
   let numWithBody = 0;
   try {
-    const guide = await guideThrough(open(), options, name);
+    const guide = await guideThrough(open(), quickEyes, options, name);
+    await quickEyes.release();
     const found = fillGaps(finder.find(open(), { ...options, guide }));
     for await (const frame of holdPose(smoothPoses(found))) {
       if (frame.found.body) numWithBody++;
       yield frame;
     }
   } finally {
-    await finder.release();
+    await Promise.all([finder.release(), quickEyes.release()]);
   }
   if (numWithBody === 0) {
     throw new UserError(
@@ -107,27 +113,20 @@ export async function* analyzeFrames(
 
 async function guideThrough(
   frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
-  { cacheFolder, person, signal, onSurveyed, onPeople }: AnalysisOptions,
+  eyes: Eyes,
+  { person, signal, onSurveyed, onPeople }: AnalysisOptions,
   name: string,
 ): Promise<Guide> {
-  const eyes = await EmbeddedEyes.load({
-    quality: "lite",
-    ...(cacheFolder !== undefined && { cacheFolder }),
+  const observers = { ...(signal && { signal }), ...(onSurveyed && { onFrame: onSurveyed }) };
+  const survey = await surveyFrames(frames, eyes, observers);
+  const people = rankPeople(trackPeople(survey));
+  const nobody = people.length === 0 && person === undefined;
+  const chosen = nobody ? { tracks: [] } : choosePerson(people, person, name);
+  onPeople?.({
+    people: people.map((each, i) => summarizePerson(each, i + 1, survey.samples.length)),
+    followed: people.indexOf(chosen) + 1,
   });
-  try {
-    const observers = { ...(signal && { signal }), ...(onSurveyed && { onFrame: onSurveyed }) };
-    const survey = await surveyFrames(frames, eyes, observers);
-    const people = rankPeople(trackPeople(survey));
-    const nobody = people.length === 0 && person === undefined;
-    const chosen = nobody ? { tracks: [] } : choosePerson(people, person, name);
-    onPeople?.({
-      people: people.map((each, i) => summarizePerson(each, i + 1, survey.samples.length)),
-      followed: people.indexOf(chosen) + 1,
-    });
-    return new Guide(tracksToFollow(chosen, people, survey), people, survey);
-  } finally {
-    await eyes.release();
-  }
+  return new Guide(tracksToFollow(chosen, people, survey), people, survey);
 }
 
 /** Where the person's mask goes. */
