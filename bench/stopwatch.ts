@@ -9,3 +9,11 @@ export async function medianSeconds(count: number, run: () => Promise<unknown>):
   }
   return seconds.sort((a, b) => a - b)[count >> 1]!;
 }
+
+/** Seconds of processor time, all threads of this process together, that something takes. */
+export async function processorSeconds(run: () => Promise<unknown>): Promise<number> {
+  const begin = process.cpuUsage();
+  await run();
+  const { user, system } = process.cpuUsage(begin);
+  return (user + system) / 1e6;
+}

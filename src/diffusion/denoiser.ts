@@ -2,7 +2,13 @@
 import { type WanDiTGraph, type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { gatherSharedRows } from "../models/wan-dit/kv-gather.ts";
-import { type KvSharing, type KvSharingMode, SUBJECT_TOKENS, kvName } from "../models/wan-dit/kv-sharing.ts";
+import {
+  type KeyDType,
+  type KvSharing,
+  type KvSharingMode,
+  SUBJECT_TOKENS,
+  kvName,
+} from "../models/wan-dit/kv-sharing.ts";
 import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Feeds, type Slot } from "../runtime/runner.ts";
@@ -21,6 +27,8 @@ export type SharingMode = KvSharingMode;
 export interface SharingSite {
   readonly mode: SharingMode;
   readonly blocks: readonly number[];
+  /** What they are kept in; float16 by default, which halves them. */
+  readonly keyDType?: KeyDType;
 }
 
 /** What the denoiser is told about a segment, the same in every step. */
@@ -124,7 +132,7 @@ export class Denoiser {
       if (subject) into.masks.set(block, subject as Tensor<"bool">);
       const mask = into.masks.get(block) ?? null;
       const rows = (name: "k" | "v"): Tensor =>
-        gatherSharedRows(site.mode, outputs[kvName(block, name)] as Tensor<"float32">, mask);
+        gatherSharedRows(site.mode, outputs[kvName(block, name)] as Tensor<KeyDType>, mask);
       const held = await this.options.lane.hold({ k: rows("k"), v: rows("v") }, { transfer: "all" });
       into.keys[branch].set(block, { k: held["k"]!, v: held["v"]! });
     }
@@ -181,8 +189,8 @@ export class Denoiser {
     for (const evaluator of closing) await (await evaluator).release();
   }
 
-  private sharing(role: KvSharing["role"], branch: GuidanceBranch, { mode, blocks }: SharingSite): KvSharing {
-    return { role, mode, branch, blocks, maxMapBlock: this.options.maxMapBlock };
+  private sharing(role: KvSharing["role"], branch: GuidanceBranch, site: SharingSite): KvSharing {
+    return { role, branch, keyDType: "float16", ...site, maxMapBlock: this.options.maxMapBlock };
   }
 
   private async run(

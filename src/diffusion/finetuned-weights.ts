@@ -45,7 +45,8 @@ export interface FinetunedWeightsOptions {
  */
 export class FinetunedWeights {
   private readonly shared: SharedWeights;
-  private readonly int8: Int8Calibration | null;
+  /** The layers that are computed in int8. */
+  readonly int8: Int8Calibration | null;
   /** The smoothing of each weight that is quantised, by the weight's key. */
   private readonly factorsOf: ReadonlyMap<string, Float32Array>;
   /** Quantised weights of the phase in force, by key. Sessions take them as constants. */
@@ -94,12 +95,7 @@ export class FinetunedWeights {
     checkWeights(needed, base, "the denoiser");
     const bytes = [...base.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
     const isMerged = bytes <= mapBeyondBytes;
-    if (int8 && !isMerged) {
-      throw new UserError(
-        `the denoiser takes ${(bytes / 2 ** 30).toFixed(1)} GiB in float32 and stays in its files; int8 weights are made in ` +
-          "memory, of models up to 2 GiB: take float32 or auto",
-      );
-    }
+    if (int8) checkInt8Size(bytes, mapBeyondBytes);
     return new FinetunedWeights(base, phases, byKey, isMerged, { lane, mapBeyondBytes, int8 });
   }
 
@@ -220,6 +216,15 @@ export class FinetunedWeights {
     );
     return Math.max(...ranks);
   }
+}
+
+/** @throws UserError for a denoiser that is too large for int8: its weights are rounded in memory */
+export function checkInt8Size(floatBytes: number, mapBeyondBytes = MAP_BEYOND_BYTES): void {
+  if (floatBytes <= mapBeyondBytes) return;
+  throw new UserError(
+    `the denoiser takes ${(floatBytes / 2 ** 30).toFixed(1)} GiB in float32 and stays in its files; int8 weights are made in ` +
+      "memory, of models up to 2 GiB: take float32 or auto",
+  );
 }
 
 /** Checks each tensor of a LoRA against the denoiser, before it is read. */

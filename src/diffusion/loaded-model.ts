@@ -14,7 +14,7 @@ import { Denoiser } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
 import { encodeImageFeature } from "./image-feature.ts";
 import { type VideoCodec, VideoVae } from "./latents.ts";
-import { readInt8Calibration } from "./int8-calibration.ts";
+import { type Int8Calibration, readInt8Calibration } from "./int8-calibration.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
 import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
@@ -182,6 +182,11 @@ export class LoadedModel {
   /** All weights of the denoiser in one phase: for models that fit into memory. */
   denoiserWeights(phase: PhaseName): Promise<Map<string, Tensor<"float32">>> {
     return this.ditWeights.read(phase);
+  }
+
+  /** What the denoiser computes in int8; null where nothing is. */
+  get int8(): Int8Calibration | null {
+    return this.ditWeights.int8;
   }
 
   /** The denoiser for segments of a size. */

@@ -1,14 +1,19 @@
 /** What it takes to make one segment, counted from shapes: nothing is run. */
+import { paramBytes } from "../graph/index.ts";
 import { buildClipVision } from "../models/clip-vision/build.ts";
-import { type RunCost, runCost } from "../models/run-cost.ts";
+import { quantizeLinears } from "../models/layers/int8-linears.ts";
 import { buildUmt5 } from "../models/umt5/build.ts";
-import { buildWanDiT } from "../models/wan-dit/build.ts";
+import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { countTokens, sharedKeyBytes } from "../models/wan-dit/cost.ts";
 import { type KvSharing } from "../models/wan-dit/kv-sharing.ts";
+import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
+import { bytesPerElement } from "../tensor/tensor.ts";
 import { type SharingSite } from "./denoiser.ts";
+import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
 import { type SegmentSize, denoiserShape } from "./loaded-model.ts";
 import { type ModelDescription } from "./model-folder.ts";
+import { type NetworkCost, NO_NETWORK, networkCost, stagedCost } from "./network-cost.ts";
 import { type VaeCost, vaeCost } from "./vae-cost.ts";
 
 export interface SegmentCost {
@@ -19,48 +24,48 @@ export interface SegmentCost {
     readonly text: number;
     readonly image: number;
   };
-  /** Encoding of skeleton and hand normals. */
-  readonly encodeFlops: number;
-  readonly decodeFlops: number;
   /** One evaluation of the denoiser, and one that shares the anchor's keys; equal where nothing is shared. */
-  readonly predictFlops: number;
-  readonly shareFlops: number;
-  /** Weights of denoiser and VAE held as float32; those of a large part stay in its files and count nothing. */
-  readonly weightBytes: number;
-  /** Largest working set of a run of the denoiser. */
-  readonly denoiserBytes: number;
+  readonly predict: NetworkCost;
+  readonly share: NetworkCost;
+  /** Whether each of the denoiser's graphs is closed after its turn. */
+  readonly isStaged: boolean;
   readonly vae: VaeCost;
-  /** Weights held by the encoders of text and of the reference image, and working sets of their runs. */
-  readonly textEncoder: EncoderBytes;
-  readonly imageEncoder: EncoderBytes;
+  /** One prompt, and the reference image. */
+  readonly textEncoder: NetworkCost;
+  readonly imageEncoder: NetworkCost;
   /** Keys and values of one step and one branch of guidance, if no token is left out. */
   readonly sharedKeyBytes: number;
 }
 
-/** Memory of an encoder of which one run is made. */
-export interface EncoderBytes {
-  readonly weightBytes: number;
-  readonly workingBytes: number;
+/** How a segment is made. */
+export interface SegmentWays {
+  /** Where keys are shared; null where none are. */
+  readonly site: SharingSite | null;
+  /** Whether the VAE works in tiles where a frame is larger than one. */
+  readonly isTiled: boolean;
+  /** Blocks of the denoiser that are in memory at a time; null for all. */
+  readonly blocksPerStage?: number | null;
+  /** Layers computed in int8. */
+  readonly int8?: Int8Calibration | null;
 }
 
-const NO_ENCODER: EncoderBytes = { weightBytes: 0, workingBytes: 0 };
-
-/**
- * @param isTiled whether the VAE works in tiles where a frame is larger than one
- * @throws UserError when the size does not suit the model
- */
+/** @throws UserError when the size does not suit the model */
 export function segmentCost(
   description: ModelDescription,
   size: SegmentSize,
-  site: SharingSite | null,
-  isTiled: boolean,
+  ways: SegmentWays,
 ): SegmentCost {
   const { dit, maxMapBlock, textEncoder, imageEncoder } = description;
+  const { site, isTiled, blocksPerStage = null } = ways;
   const shape = denoiserShape(description, size);
-  const plain = runCost(buildWanDiT(dit, shape));
-  const sharing: KvSharing | null = site && { ...site, role: "share", branch: "positive", maxMapBlock };
-  const share = sharing ? runCost(buildWanDiT(dit, shape, sharing)) : plain;
-  const vae = vaeCost(description.vae, size, isTiled);
+  const sharing: KvSharing | null = site && {
+    role: "share",
+    branch: "positive",
+    keyDType: "float16",
+    ...site,
+    maxMapBlock,
+  };
+  const predict = denoiserCost(description, shape, null, ways);
   const takesImage = dit.imageDim !== null;
   return {
     tokens: {
@@ -68,25 +73,31 @@ export function segmentCost(
       text: shape.textTokens!,
       image: takesImage ? shape.imageTokens! : 0,
     },
-    encodeFlops: 2 * vae.encode.flops,
-    decodeFlops: vae.decode.flops,
-    predictFlops: plain.flops,
-    shareFlops: share.flops,
-    weightBytes: heldBytes(plain.weightBytes) + heldBytes(vae.encode.weightBytes + vae.decode.weightBytes),
-    denoiserBytes: Math.max(plain.workingBytes, share.workingBytes),
-    vae,
-    textEncoder: encoderBytes(runCost(buildUmt5(textEncoder, { numTokens: shape.textTokens! }))),
-    imageEncoder: takesImage ? encoderBytes(runCost(buildClipVision(imageEncoder))) : NO_ENCODER,
+    predict,
+    share: sharing ? denoiserCost(description, shape, sharing, ways) : predict,
+    isStaged: blocksPerStage !== null,
+    vae: vaeCost(description.vae, size, isTiled),
+    textEncoder: networkCost(buildUmt5(textEncoder, { numTokens: shape.textTokens! })),
+    imageEncoder: takesImage ? networkCost(buildClipVision(imageEncoder)) : NO_NETWORK,
     sharedKeyBytes: site
-      ? sharedKeyBytes(dit, shape, site.blocks.length, 1, Float32Array.BYTES_PER_ELEMENT)
+      ? sharedKeyBytes(dit, shape, site.blocks.length, 1, bytesPerElement(site.keyDType ?? "float16"))
       : 0,
   };
 }
 
-function encoderBytes({ weightBytes, workingBytes }: RunCost): EncoderBytes {
-  return { weightBytes: heldBytes(weightBytes), workingBytes };
-}
-
-function heldBytes(weightBytes: number): number {
-  return weightBytes > MAP_BEYOND_BYTES ? 0 : weightBytes;
+function denoiserCost(
+  { dit }: ModelDescription,
+  shape: WanDiTShape,
+  kv: KvSharing | null,
+  { blocksPerStage = null, int8 = null }: SegmentWays,
+): NetworkCost {
+  const whole = buildWanDiT(dit, shape, kv);
+  const isMapped = paramBytes(whole) > MAP_BEYOND_BYTES;
+  if (blocksPerStage !== null) {
+    const stages = wanDiTStages(dit, shape, kv, blocksPerStage).map((build) => build());
+    if (int8) for (const graph of stages) quantizeLinears(graph, int8Groups(graph, int8));
+    return stagedCost(stages, isMapped);
+  }
+  if (int8) quantizeLinears(whole, int8Groups(whole, int8));
+  return networkCost(whole, isMapped);
 }

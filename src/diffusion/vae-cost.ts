@@ -32,7 +32,9 @@ export function vaeCost(config: WanVaeConfig, size: SegmentSize, isTiled: boolea
     const shape = { numLatentFrames: 1, latentHeight: bottom - top, latentWidth: right - left };
     const start = runCost(build(config, { ...shape, position: "start" }));
     const next = runCost(build(config, { ...shape, position: "next" }));
-    return { ...next, flops: numTiles * (start.flops + (latentFrames - 1) * next.flops) };
+    const total = (what: "flops" | "effort"): number =>
+      numTiles * (start[what] + (latentFrames - 1) * next[what]);
+    return { ...next, flops: total("flops"), effort: total("effort") };
   };
   return {
     encode: costOf(buildVaeEncoder),

@@ -18,8 +18,10 @@ const COUNTS: Readonly<Record<string, Count>> = {
  * counts with its upper bound.
  */
 export function countFlops(graph: Graph): number {
-  return graph.nodes.reduce(
-    (sum, node) => sum + (COUNTS[node.op]?.(node, node.inputs as readonly Value[], node.outputs[0]!) ?? 0),
-    0,
-  );
+  return graph.nodes.reduce((sum, node) => sum + flopsOf(node), 0);
+}
+
+/** Floating-point operations of one node. */
+export function flopsOf(node: Node): number {
+  return COUNTS[node.op]?.(node, node.inputs as readonly Value[], node.outputs[0]!) ?? 0;
 }

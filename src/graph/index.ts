@@ -11,4 +11,5 @@ export * from "./verify.ts";
 export * from "./widen-weights.ts";
 export * from "./quantize-linears.ts";
 export * from "./flops.ts";
+export * from "./effort.ts";
 export * from "./memory.ts";

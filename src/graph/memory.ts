@@ -2,13 +2,15 @@ import { bytesPerElement } from "../tensor/tensor.ts";
 import { type Graph, type Value, numElements } from "./graph.ts";
 
 /** Ops whose result is a view of their first input. */
-const VIEWS: ReadonlySet<string> = new Set(["Reshape", "Identity"]);
+export const VIEWS: ReadonlySet<string> = new Set(["Reshape", "Identity"]);
 
-const bytesOf = (value: Value): number => numElements(value) * bytesPerElement(value.dtype);
+export function valueBytes(value: Value): number {
+  return numElements(value) * bytesPerElement(value.dtype);
+}
 
 /** Bytes of all parameters. */
 export function paramBytes(graph: Graph): number {
-  return [...graph.params.values()].reduce((sum, param) => sum + bytesOf(param), 0);
+  return [...graph.params.values()].reduce((sum, param) => sum + valueBytes(param), 0);
 }
 
 /**
@@ -33,11 +35,11 @@ export function peakActivationBytes(graph: Graph): number {
     for (const output of outputs) {
       if (root.has(output) || !lastReader.has(output)) continue;
       computed.add(output);
-      live += bytesOf(output);
+      live += valueBytes(output);
     }
     peak = Math.max(peak, live);
     for (const input of new Set(inputs.flatMap((value) => (value ? [rootOf(value)] : [])))) {
-      if (lastReader.get(input) === i && computed.delete(input)) live -= bytesOf(input);
+      if (lastReader.get(input) === i && computed.delete(input)) live -= valueBytes(input);
     }
   });
   return peak;

@@ -1,8 +1,11 @@
 import { invariant } from "../tensor/errors.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
 
-/** Inputs of an op that may have free axes: attention keys and values. */
-const FREE_AXIS_INPUTS: Readonly<Record<string, readonly number[]>> = { MultiHeadAttention: [1, 2] };
+/** Inputs of an op that may have free axes: attention keys and values, and what a Cast widens to such. */
+const FREE_AXIS_INPUTS: Readonly<Record<string, readonly number[]>> = {
+  MultiHeadAttention: [1, 2],
+  Cast: [0],
+};
 
 /**
  * Checks a finished graph: every value is defined before it is used, every input, parameter and constant is used,
@@ -12,6 +15,7 @@ export function verify(graph: Graph): void {
   invariant(graph.outputs.size > 0, "the graph has no output");
   const defined = new Set<Value>([...graph.inputs.values(), ...graph.params.values()]);
   const used = new Set<Value>(graph.outputs.values());
+  const free = new Set<Value>([...graph.inputs.values()].filter(({ name }) => graph.freeAxes.has(name)));
   for (const node of graph.nodes) {
     node.inputs.forEach((input, position) => {
       if (input === null) return;
@@ -20,8 +24,9 @@ export function verify(graph: Graph): void {
         defined.has(input) || graph.constants.has(input.name),
         `${node.op} reads ${input.name} before it is computed`,
       );
-      checkFreeAxes(graph, node, input, position);
+      if (free.has(input)) checkFreeAxes(node, input, position);
     });
+    if (node.op === "Cast" && free.has(node.inputs[0]!)) free.add(node.outputs[0]!);
     for (const output of node.outputs) defined.add(output);
   }
   for (const [name, value] of [...graph.inputs, ...graph.params]) {
@@ -29,8 +34,7 @@ export function verify(graph: Graph): void {
   }
 }
 
-function checkFreeAxes(graph: Graph, node: Node, input: Value, position: number): void {
-  if (!graph.freeAxes.has(input.name)) return;
+function checkFreeAxes(node: Node, input: Value, position: number): void {
   invariant(
     FREE_AXIS_INPUTS[node.op]?.includes(position),
     `${input.name} has a free axis, but input ${position} of ${node.op} needs a fixed shape`,

@@ -1,11 +1,11 @@
-import { type Graph } from "../graph/index.ts";
-import { countFlops } from "../graph/flops.ts";
-import { paramBytes, peakActivationBytes } from "../graph/memory.ts";
+import { type Graph, countEffort, countFlops, paramBytes, peakActivationBytes } from "../graph/index.ts";
 
 /** What one run of a graph takes. */
 export interface RunCost {
   /** A multiplication with its addition counts as two. */
   readonly flops: number;
+  /** Operations of large matrix products that take as long: see `countEffort`. */
+  readonly effort: number;
   /** Parameters, in the type that the graph computes in. */
   readonly weightBytes: number;
   /** The most that intermediate results take at one time. */
@@ -16,6 +16,7 @@ export interface RunCost {
 export function runCost(graph: Graph): RunCost {
   return {
     flops: countFlops(graph),
+    effort: countEffort(graph),
     weightBytes: paramBytes(graph),
     workingBytes: peakActivationBytes(graph),
   };

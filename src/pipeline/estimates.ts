@@ -1,6 +1,7 @@
 /** Operations, memory and time of a run, counted from shapes and a few measured speeds. */
 import { guidanceBranches } from "../diffusion/guidance.ts";
-import type { EncoderBytes, SegmentCost } from "../diffusion/segment-cost.ts";
+import { type NetworkCost, engineBytes } from "../diffusion/network-cost.ts";
+import type { SegmentCost } from "../diffusion/segment-cost.ts";
 import type { VaeCost } from "../diffusion/vae-cost.ts";
 import type { Plan } from "./plan.ts";
 import { segmentWork } from "./segment-work.ts";
@@ -39,6 +40,8 @@ export interface MemoryEstimate {
 /** Milliseconds of each phase. */
 export interface TimeEstimate {
   readonly perceive: number;
+  /** Encoding prompts and reference image. */
+  readonly encode: number;
   readonly base: number;
   readonly interpolate: number;
   readonly write: number;
@@ -47,8 +50,6 @@ export interface TimeEstimate {
 
 /** Speeds that estimates rest on, measured on two cores of a server. */
 const SPEEDS = {
-  /** Share of the MatMul peak that a denoising step reaches. */
-  denoiser: 0.75,
   /** Work of finding a person and both hands in a frame: 50 ms where matrices are multiplied at 200 GFLOPS. */
   perceiveFlopsPerFrame: 1e10,
   /** Stitching and encoding H.264. */
@@ -61,13 +62,6 @@ const PROGRAM_BYTES = 300e6;
 /** The networks that find people and hands, and what stays of them when they are gone. */
 const PERCEPTION_BYTES = 450e6;
 const PERCEPTION_REST_BYTES = 180e6;
-
-/**
- * The engine takes this many bytes for one of the largest intermediate results, and keeps them as long as a graph is
- * open: 2.4 to 2.5 in the denoiser; in the VAE, for both graphs of a side (start of a video and what follows) and
- * what layers remember, 2.5 to 2.8 times the larger one's, at five sizes between 280 and 730 MB.
- */
-const ENGINE_FACTOR = 2.6;
 
 /** What of a run's sampling decides its cost. */
 export type SampledSize = Pick<SamplingSettings, "width" | "height" | "numSteps" | "guidanceScale">;
@@ -100,10 +94,11 @@ export function estimateWork(
 ): WorkEstimate {
   const { numBases, numInterpolated } = countSegments(plan);
   const predictions = countPredictions(sampling, sharing);
-  const plain = predictions.all * cost.predictFlops;
-  const extra = predictions.shared * (cost.shareFlops - cost.predictFlops);
-  const encodeFlops = (numBases + numInterpolated) * cost.encodeFlops;
-  const decodeFlops = (numBases + numInterpolated) * cost.decodeFlops;
+  const plain = predictions.all * cost.predict.flops;
+  const extra = predictions.shared * (cost.share.flops - cost.predict.flops);
+  // Skeleton and hand normals.
+  const encodeFlops = (numBases + numInterpolated) * 2 * cost.vae.encode.flops;
+  const decodeFlops = (numBases + numInterpolated) * cost.vae.decode.flops;
   // The anchor shares nothing: it is what the others share.
   const baseFlops = numBases * plain + (numBases - 1) * extra;
   const interpolateFlops = numInterpolated * plain;
@@ -113,7 +108,7 @@ export function estimateWork(
 
 /** Memory of the VAE's graphs with what layers remember from chunk to chunk. */
 export function vaeBytes({ encode, decode }: VaeCost): number {
-  return ENGINE_FACTOR * (encode.workingBytes + decode.workingBytes);
+  return engineBytes(encode.workingBytes + decode.workingBytes);
 }
 
 /** @param isSeen whether poses have to be found in the driving video first */
@@ -124,17 +119,18 @@ export function estimateMemory(
   plan: Plan,
   isSeen: boolean,
 ): MemoryEstimate {
-  const { weightBytes } = cost;
+  const { predict, share, vae } = cost;
+  const weightBytes = predict.heldBytes + vae.encode.weightBytes + vae.decode.weightBytes;
   const sharedKeyBytes = countPredictions(sampling, sharing).shared * cost.sharedKeyBytes;
-  // Beside the plain graph, one that shares for each branch of guidance.
-  const numGraphs = 1 + (sharing ? guidanceBranches(sampling.guidanceScale).length : 0);
+  // Beside the plain graph, one that shares for each branch of guidance; of stages only one is open.
+  const numGraphs = 1 + (sharing && !cost.isStaged ? guidanceBranches(sampling.guidanceScale).length : 0);
   const parts = {
     weightBytes,
-    denoiserBytes: ENGINE_FACTOR * numGraphs * cost.denoiserBytes,
+    denoiserBytes: numGraphs * Math.max(predict.engineBytes, share.engineBytes),
     sharedKeyBytes,
-    vaeBytes: vaeBytes(cost.vae),
+    vaeBytes: vaeBytes(vae),
     encoderBytes: Math.max(...[cost.textEncoder, cost.imageEncoder].map(encoderBytes)),
-    frameBytes: frameBytes(cost.vae, sampling, plan),
+    frameBytes: frameBytes(vae, sampling, plan),
   };
   const denoising = parts.denoiserBytes + sharedKeyBytes + parts.vaeBytes;
   const generating = weightBytes + parts.frameBytes + Math.max(denoising, parts.encoderBytes);
@@ -143,8 +139,8 @@ export function estimateMemory(
   return { ...parts, totalBytes: PROGRAM_BYTES + Math.max(left + generating, perceiving) };
 }
 
-function encoderBytes({ weightBytes, workingBytes }: EncoderBytes): number {
-  return weightBytes + ENGINE_FACTOR * workingBytes;
+function encoderBytes({ heldBytes, engineBytes: running }: NetworkCost): number {
+  return heldBytes + running;
 }
 
 /**
@@ -175,11 +171,14 @@ export function estimateTime(
 ): TimeEstimate {
   const { numBases, numInterpolated } = countSegments(plan);
   const msPerFlop = 1e-6 / gflops;
-  const segmentMs = (segmentWork(cost, sampling).total / SPEEDS.denoiser) * msPerFlop;
+  const segmentMs = segmentWork(cost, sampling).total * msPerFlop;
   const perceive = seenFrames * SPEEDS.perceiveFlopsPerFrame * msPerFlop;
+  const numPrompts = guidanceBranches(sampling.guidanceScale).length;
+  const encode = (numPrompts * cost.textEncoder.effort + cost.imageEncoder.effort) * msPerFlop;
   const base = numBases * segmentMs;
   const interpolate = numInterpolated * segmentMs;
   const pixels = sampling.width * sampling.height;
   const write = plan.numFrames * (SPEEDS.writeMsPerFrame + (pixels * SPEEDS.writeNsPerPixel) / 1e6);
-  return { perceive, base, interpolate, write, total: perceive + base + interpolate + write };
+  const total = perceive + encode + base + interpolate + write;
+  return { perceive, encode, base, interpolate, write, total };
 }

@@ -72,7 +72,9 @@ export async function planGeneration(
     const sharing = chooseSharing(inputs, { plan, shot: UNSEEN_SHOT, prompt }, () => {});
     const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
     const size = { width, height, numFrames: plan.segmentFrames };
-    const cost = segmentCost(model.description, size, site, tiling !== null);
+    const { blocksPerStage = null } = model.placement;
+    const isTiled = tiling !== null;
+    const cost = segmentCost(model.description, size, { site, isTiled, blocksPerStage, int8: model.int8 });
     const gflops = await matmulSpeed(model.placement);
     const isSeen = checked.keypoints === undefined;
     return {

@@ -2,6 +2,7 @@
 import { type SegmentCost, segmentCost } from "../diffusion/segment-cost.ts";
 import type { ModelDescription } from "../diffusion/model-folder.ts";
 import { guidanceBranches } from "../diffusion/guidance.ts";
+import type { Int8Calibration } from "../diffusion/int8-calibration.ts";
 import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
 import { UserError } from "../tensor/errors.ts";
 import {
@@ -14,6 +15,7 @@ import {
 import { planSegments } from "./plan.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
 import { type SharingPlan, numbersOf, planSharing } from "./sharing-plan.ts";
+import { type StoredSizes, stageLength } from "./staging.ts";
 import { type VaeTiling, chooseTiling } from "./vae-tiling.ts";
 
 export interface ModelPlanRequest extends Pick<CheckedGenerateRequest, "kvShare"> {
@@ -36,11 +38,11 @@ export interface ModelPlanRequest extends Pick<CheckedGenerateRequest, "kvShare"
 /** What a model's own numbers are. */
 export interface ModelWeights {
   readonly description: ModelDescription;
-  /** Bytes of the denoiser in its files, and of its weights as float32. */
-  readonly denoiserFileBytes: number;
-  readonly denoiserFloatBytes: number;
+  readonly denoiser: StoredSizes;
   /** Low-rank pairs and whole layers of both phases as float32, as they are held beside a mapped base. */
   readonly finetuningBytes: number;
+  /** Layers that are computed in int8; null for none. */
+  readonly int8: Int8Calibration | null;
 }
 
 export interface ModelPlan {
@@ -48,6 +50,8 @@ export interface ModelPlan {
   readonly numSegments: number;
   readonly sharing: SharingPlan | null;
   readonly tiling: VaeTiling | null;
+  /** Blocks of the denoiser that are in memory at a time; null for all. */
+  readonly blocksPerStage: number | null;
   readonly cost: SegmentCost;
   readonly memory: MemoryEstimate;
   readonly estimatedMs: TimeEstimate;
@@ -75,18 +79,33 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
   const sharingRequest = { kvShare: request.kvShare, kvMode: "paper" } as const;
   const sharing = isShared ? planSharing(sharingRequest, description, numSteps, "full-body") : null;
   const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
-  const cost = segmentCost(description, size, site, tiling !== null);
-  const memory = withWeights(estimateMemory(cost, sampling, sharing, plan, true), weights, request);
+  const blocksPerStage = chooseLength(weights, request);
+  const cost = segmentCost(description, size, {
+    site,
+    isTiled: tiling !== null,
+    blocksPerStage,
+    int8: weights.int8,
+  });
+  const memory = withWeights(
+    estimateMemory(cost, sampling, sharing, plan, true),
+    weights,
+    request,
+    blocksPerStage,
+  );
   const estimatedMs = estimateTime(cost, sampling, plan, numFrames, request.gflops);
   const numEvaluations = plan.segments.length * numSteps * guidanceBranches(request.guidanceScale).length;
-  const isMapped = !request.isAccelerator && weights.denoiserFloatBytes > MAP_BEYOND_BYTES;
+  const { storedBytes, floatBytes } = weights.denoiser;
   const left = Math.max(0, memoryBytes - memory.totalBytes);
-  const rereadBytes = isMapped && left < weights.denoiserFileBytes ? weights.denoiserFileBytes : 0;
+  const isReread = request.isAccelerator
+    ? blocksPerStage !== null
+    : floatBytes > MAP_BEYOND_BYTES && left < storedBytes;
+  const rereadBytes = isReread ? storedBytes : 0;
   return {
     segmentFrames,
     numSegments: plan.segments.length,
     sharing,
     tiling,
+    blocksPerStage,
     cost,
     memory,
     estimatedMs,
@@ -97,15 +116,30 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
   };
 }
 
+/** A device holds what it works with as float32; from main memory, pages of files can be dropped. */
+function chooseLength(
+  { description, denoiser }: ModelWeights,
+  { isAccelerator, memoryBytes }: ModelPlanRequest,
+): number | null {
+  const { numLayers } = description.dit;
+  if (!isAccelerator) return stageLength(denoiser, numLayers, memoryBytes);
+  const widening = denoiser.floatBytes / denoiser.storedBytes;
+  const held = { ...denoiser, storedBytes: denoiser.floatBytes, blockBytes: widening * denoiser.blockBytes };
+  return stageLength(held, numLayers, memoryBytes);
+}
+
 /** What `estimateMemory` leaves out: finetunings beside a base in its files, and large weights on accelerators. */
 function withWeights(
   memory: MemoryEstimate,
-  { denoiserFloatBytes, finetuningBytes }: ModelWeights,
+  { description, denoiser, finetuningBytes }: ModelWeights,
   { isAccelerator }: ModelPlanRequest,
+  blocksPerStage: number | null,
 ): MemoryEstimate {
-  if (denoiserFloatBytes <= MAP_BEYOND_BYTES) return memory;
+  const { floatBytes } = denoiser;
+  if (floatBytes <= MAP_BEYOND_BYTES) return memory;
+  const onDevice = blocksPerStage === null ? 1 : blocksPerStage / description.dit.numLayers;
   // Both phases are held, and the one in force once more as inputs of the graph.
-  const added = 1.5 * finetuningBytes + (isAccelerator ? denoiserFloatBytes : 0);
+  const added = 1.5 * finetuningBytes + (isAccelerator ? onDevice * floatBytes : 0);
   return {
     ...memory,
     weightBytes: memory.weightBytes + added,

@@ -39,7 +39,9 @@ export class SegmentMaker {
   ) {
     const { sampling, model, tiling } = run;
     const size = { width: sampling.width, height: sampling.height, numFrames: plan.segmentFrames };
-    this.workPerSegment = segmentWork(segmentCost(model.description, size, null, tiling !== null), sampling);
+    const { blocksPerStage = null } = model.placement;
+    const ways = { site: null, isTiled: tiling !== null, blocksPerStage, int8: model.int8 };
+    this.workPerSegment = segmentWork(segmentCost(model.description, size, ways), sampling);
     this.inputs = new InputEncoder(run, perceived.driver, prompt);
     this.schedule = flowMatchSchedule(sampling.numSteps, { shift: sampling.shift });
     this.latentShape = latentShapeOf(model.description, size);

@@ -2,7 +2,7 @@ import { guidanceBranches } from "../diffusion/guidance.ts";
 import type { SegmentCost } from "../diffusion/segment-cost.ts";
 import type { SamplingSettings } from "./settings.ts";
 
-/** Work on one segment, in floating-point operations of the denoiser that take as long. */
+/** Work on one segment, in operations of large matrix products that take as long. */
 export interface SegmentWork {
   readonly encode: number;
   /** One denoising step with all its branches of guidance. */
@@ -11,15 +11,13 @@ export interface SegmentWork {
   readonly total: number;
 }
 
-/** An operation of the VAE's convolutions takes as long as this many of the denoiser's matrix products. */
-const VAE_SLOWNESS = 1.8;
-
 export function segmentWork(
-  cost: SegmentCost,
+  { predict, vae }: SegmentCost,
   { guidanceScale, numSteps }: Pick<SamplingSettings, "guidanceScale" | "numSteps">,
 ): SegmentWork {
-  const encode = VAE_SLOWNESS * cost.encodeFlops;
-  const decode = VAE_SLOWNESS * cost.decodeFlops;
-  const step = cost.predictFlops * guidanceBranches(guidanceScale).length;
+  // Skeleton and hand normals.
+  const encode = 2 * vae.encode.effort;
+  const decode = vae.decode.effort;
+  const step = predict.effort * guidanceBranches(guidanceScale).length;
   return { encode, step, decode, total: encode + numSteps * step + decode };
 }

@@ -27,23 +27,46 @@ export function chooseStages(
 ): number | null {
   if (blocksPerStage === "all") return null;
   if (blocksPerStage !== "auto") return blocksPerStage >= numLayers ? null : blocksPerStage;
-  const [all, block] = [
-    { stored: 0, wide: 0 },
-    { stored: 0, wide: 0 },
-  ];
-  for (const [key, { shape, byteLength }] of tensors) {
-    for (const sum of key.startsWith("blocks.0.") ? [all, block] : [all]) {
-      sum.stored += byteLength;
-      sum.wide += Float32Array.BYTES_PER_ELEMENT * sizeOf(shape);
-    }
+  const sizes = storedSizes(tensors);
+  const length = stageLength(sizes, numLayers, freeBytes);
+  if (length !== null) {
+    notify(
+      `the denoiser runs in stages of ${length} of its ${numLayers} blocks: its weights take ` +
+        `${(sizes.storedBytes / 2 ** 30).toFixed(1)} GiB, free are ${(freeBytes / 2 ** 30).toFixed(1)} GiB; ` +
+        "--blocks-per-stage all keeps them together",
+    );
   }
-  if (all.wide <= MAP_BEYOND_BYTES || all.stored <= MAPPED_SHARE * freeBytes) return null;
-  const length = Math.max(1, Math.floor(STAGE_BYTES / Math.max(block.stored, 1)));
-  if (length >= numLayers) return null;
-  notify(
-    `the denoiser runs in stages of ${length} of its ${numLayers} blocks: its weights take ` +
-      `${(all.stored / 2 ** 30).toFixed(1)} GiB, free are ${(freeBytes / 2 ** 30).toFixed(1)} GiB; ` +
-      "--blocks-per-stage all keeps them together",
-  );
   return length;
+}
+
+/** What the length of a stage depends on. */
+export interface StoredSizes {
+  /** The denoiser as it is stored, and as float32. */
+  readonly storedBytes: number;
+  readonly floatBytes: number;
+  /** Of one block, as it is stored. */
+  readonly blockBytes: number;
+}
+
+export function storedSizes(
+  tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly byteLength: number }>,
+): StoredSizes {
+  let [storedBytes, floatBytes, blockBytes] = [0, 0, 0];
+  for (const [key, { shape, byteLength }] of tensors) {
+    storedBytes += byteLength;
+    floatBytes += Float32Array.BYTES_PER_ELEMENT * sizeOf(shape);
+    if (key.startsWith("blocks.0.")) blockBytes += byteLength;
+  }
+  return { storedBytes, floatBytes, blockBytes };
+}
+
+/** Blocks of a stage by themselves: null for models that are held in memory, and for those whose files fit into it. */
+export function stageLength(
+  { storedBytes, floatBytes, blockBytes }: StoredSizes,
+  numLayers: number,
+  freeBytes: number,
+): number | null {
+  if (floatBytes <= MAP_BEYOND_BYTES || storedBytes <= MAPPED_SHARE * freeBytes) return null;
+  const length = Math.max(1, Math.floor(STAGE_BYTES / Math.max(blockBytes, 1)));
+  return length >= numLayers ? null : length;
 }

@@ -175,7 +175,7 @@ export type DenoiserNetwork = Pick<DenoiserRun, "models" | "size" | "textTokens"
 
 export type ParamShapes = ReadonlyMap<string, readonly number[]>;
 
-export interface StageCost extends RunCost {
+export interface StageCost extends Omit<RunCost, "effort"> {
   /** Bytes of the parameters that get gradients. */
   readonly trainableBytes: number;
 }

@@ -32,7 +32,14 @@ function planOf(numFrames: number): GenerationPlan {
     },
     diskBytes: 2e7,
     gflops: 212.4,
-    estimatedMs: { perceive: 12_000, base: 40_000, interpolate: 30_000, write: 1_000, total: 83_000 },
+    estimatedMs: {
+      perceive: 12_000,
+      encode: 500,
+      base: 40_000,
+      interpolate: 30_000,
+      write: 1_000,
+      total: 83_500,
+    },
   };
 }
 
@@ -52,12 +59,13 @@ test("a plan as people read it", () => {
 
       work                             FLOP        time
       find poses                                   12 s
+      encode prompt and reference                 0.5 s
       encode conditions               200 G
       denoise base segments          4.50 T        40 s
       denoise interpolated segments  3.00 T        30 s
       decode frames                   500 G
       stitch and write                            1.0 s
-      together                       8.20 T  1 min 23 s
+      together                       8.20 T  1 min 24 s
 
       memory                            668 MiB
         weights                        28.6 MiB

@@ -10,15 +10,14 @@ import { runHere } from "../cli/testing.ts";
 
 const SMALL: ModelWeights = {
   description: TINY_MODEL,
-  denoiserFileBytes: 1e5,
-  denoiserFloatBytes: 2e5,
+  denoiser: { storedBytes: 1e5, floatBytes: 2e5, blockBytes: 4e4 },
   finetuningBytes: 1e4,
+  int8: null,
 };
 /** The same network with numbers of one that stays in its files. */
 const LARGE: ModelWeights = {
   ...SMALL,
-  denoiserFileBytes: 2e9,
-  denoiserFloatBytes: 2 * MAP_BEYOND_BYTES,
+  denoiser: { storedBytes: 2e9, floatBytes: 2 * MAP_BEYOND_BYTES, blockBytes: 5e8 },
   finetuningBytes: 1e8,
 };
 const REQUEST: ModelPlanRequest = {
@@ -71,12 +70,29 @@ test("reads a large file again at every evaluation where memory does not keep it
   expect([enough.rereadBytes, enough.rereadMs]).toEqual([0, 0]);
   const small = await planModel(SMALL, REQUEST);
   expect(enough.memory.totalBytes - small.memory.totalBytes).toBeCloseTo(1.5e8);
-  const memoryBytes = enough.memory.totalBytes + LARGE.denoiserFileBytes / 2;
+  const memoryBytes = enough.memory.totalBytes + LARGE.denoiser.storedBytes / 2;
   const short = await planModel(LARGE, { ...REQUEST, memoryBytes });
   expect(short).toMatchObject({ fits: true, rereadBytes: 2e9, rereadMs: 30 * 1000 });
   const device = await planModel(LARGE, { ...REQUEST, isAccelerator: true });
-  expect(device.memory.totalBytes - enough.memory.totalBytes).toBeCloseTo(LARGE.denoiserFloatBytes);
+  expect(device.memory.totalBytes - enough.memory.totalBytes).toBeCloseTo(LARGE.denoiser.floatBytes);
   expect(device.rereadBytes).toBe(0);
+});
+
+test("sends blocks through memory a few at a time as a run does, and through a device that does not hold all", async () => {
+  const denoiser = { ...LARGE.denoiser, blockBytes: 1.9e9 };
+  const large: ModelWeights = { ...LARGE, denoiser };
+  const whole = await planModel(large, REQUEST);
+  const staged = await planModel(large, { ...REQUEST, memoryBytes: 2.5e9 });
+  expect([whole.blocksPerStage, staged.blocksPerStage]).toEqual([null, 1]);
+  // Of the plain graph and two that share, one is open.
+  expect(staged.memory.denoiserBytes).toBeLessThan(whole.memory.denoiserBytes);
+  const device = { ...REQUEST, isAccelerator: true };
+  const { blocksPerStage, memory, rereadBytes } = await planModel(large, { ...device, memoryBytes: 5e9 });
+  expect([blocksPerStage, rereadBytes]).toEqual([1, denoiser.storedBytes]);
+  const held = await planModel(large, device);
+  expect(held.blocksPerStage).toBeNull();
+  const { numLayers } = large.description.dit;
+  expect(held.memory.weightBytes - memory.weightBytes).toBeCloseTo(denoiser.floatBytes * (1 - 1 / numLayers));
 });
 
 let folder: string;
@@ -94,7 +110,9 @@ test("posegen models plan tells of a model on disk, and what to do", async () =>
   expect(text).toContain(" result 32x48, 60 frames at 8 fps, 7.5 s\n");
   expect(text).toContain(" memory 8.0 GiB, as given\n");
   expect(text).toMatch(/ \d+ segments of 9 frames, sharing full-body: .* fits\n/);
-  expect(text).toMatch(/Time: \d+ evaluations of the denoiser with .*FLOP each\./);
+  expect(text).toMatch(
+    /Time: \d+ evaluations of the denoiser with .*FLOP each; with reading and writing values/,
+  );
   expect(text).toContain("Generate with --size 32x48.\n");
 });
 
@@ -110,6 +128,8 @@ test("what cannot be planned is said in one line, a missing part with the file t
     [["--model", tiny, ...here, "--precision", "f8"], /precision: got "f8"; expected f32, f16, bf16/],
     [["--model", tiny, ...here, "--segment-frames", "10"], /segment length of 10 frames; expected 4k \+ 1/],
     [["--model", tiny, "--gflops", "0"], /must be above 0/],
+    [["--model", tiny, ...here, "--precision", "int8"], /has not been calibrated for int8/],
+    [["--precision", "int8", ...here], /takes 61\.\d GiB in float32 .* int8 weights are made in memory/],
   ];
   for (const [args, message] of refused) {
     const { stderr, stdout, exitCode } = await runHere(["models", "plan", ...args]);

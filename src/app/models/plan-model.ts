@@ -5,6 +5,8 @@ import { UMT5_PRESETS } from "../../models/umt5/config.ts";
 import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
 import { TRAINED_WHOLE } from "../../diffusion/layouts/weight-naming.ts";
 import { publishedDefaults } from "../../diffusion/layouts/published-defaults.ts";
+import { checkInt8Size } from "../../diffusion/finetuned-weights.ts";
+import { readInt8Calibration } from "../../diffusion/int8-calibration.ts";
 import { openModelFolder, parseModelDescription } from "../../diffusion/model-folder.ts";
 import { networkSpecs } from "../../diffusion/network-specs.ts";
 import { parseStoredPrecision, type StoredPrecision, storedDType } from "../../diffusion/stored-precision.ts";
@@ -16,9 +18,12 @@ import {
   planWays,
 } from "../../pipeline/model-plan.ts";
 import type { CheckedGenerateRequest } from "../../pipeline/request.ts";
+import { storedSizes } from "../../pipeline/staging.ts";
 import { DEVICES, type DeviceName } from "../../runtime/device-table.ts";
 import { resolveDevice } from "../../runtime/devices.ts";
 import { freeMemoryBytes, matmulSpeed } from "../../runtime/measure.ts";
+import { MAP_BEYOND_BYTES } from "../../runtime/shared-weights.ts";
+import type { TensorEntry } from "../../runtime/tensor-file.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { bytesPerElement, type DType, sizeOf } from "../../tensor/tensor.ts";
 import { sharingText } from "../cli/plan-table.ts";
@@ -35,7 +40,7 @@ export interface PlanModelRequest {
   readonly guidanceScale?: number | undefined;
   readonly kvShare?: CheckedGenerateRequest["kvShare"] | undefined;
   readonly device?: string | undefined;
-  /** What weights are stored in; absent: as they are, bf16 for the published model. */
+  /** What weights are stored in, or int8 for what they are computed in; absent: as they are, bf16 for the published. */
   readonly precision?: string | undefined;
   /** In GiB; absent: what is free here. */
   readonly memoryGiB?: number | undefined;
@@ -56,11 +61,13 @@ export async function planModelText(
   request: PlanModelRequest,
   announce: (message: string) => void,
 ): Promise<string> {
-  const precision = request.precision === undefined ? null : parseStoredPrecision(request.precision);
+  const isInt8 = request.precision === "int8";
+  const stored = isInt8 || request.precision === undefined ? null : parseStoredPrecision(request.precision);
   const weights =
     request.model === undefined
-      ? publishedWeights(precision ?? "bf16")
-      : await weightsOf(request.model, precision);
+      ? publishedWeights(stored ?? "bf16")
+      : await weightsOf(request.model, stored, isInt8);
+  if (isInt8) checkInt8Size(weights.denoiser.floatBytes);
   const { defaults } = weights.description;
   const { width, height } = request.size ?? defaults;
   checkPlanSize(width, height);
@@ -92,7 +99,7 @@ export async function planModelText(
       "result",
       `${width}x${height}, ${numFrames} frames at ${defaults.fps} fps, ${formatNumber(numFrames / defaults.fps)} s`,
     ],
-    ["denoiser", `${formatBytes(weights.denoiserFileBytes)} in its files`],
+    ["denoiser", `${formatBytes(weights.denoiser.storedBytes)} in its files${isInt8 ? ", in int8" : ""}`],
     ["memory", `${formatBytes(memoryBytes)}, ${memoryFrom}`],
     ["device", `${device}, ${formatNumber(gflops, 0)} GFLOPS, ${isHere ? "measured here" : "as given"}`],
   ];
@@ -128,11 +135,11 @@ function wayRow({
 /** Why it takes what it takes, and what to do. */
 function reasons(
   ways: readonly ModelPlan[],
-  { denoiserFileBytes, denoiserFloatBytes, description }: ModelWeights,
+  { denoiser: { storedBytes, floatBytes }, description }: ModelWeights,
   { memoryBytes, isAccelerator, width, height }: ModelPlanRequest,
 ): string[] {
   const last = ways.at(-1)!;
-  const { memory, cost, tiling, numEvaluations, rereadBytes, rereadMs } = last;
+  const { memory, cost, tiling, blocksPerStage, numEvaluations, rereadBytes, rereadMs } = last;
   const parts = [
     ["  weights", formatBytes(memory.weightBytes)],
     ["  denoiser", formatBytes(memory.denoiserBytes)],
@@ -145,22 +152,31 @@ function reasons(
     ["  frames of a segment", formatBytes(memory.frameBytes)],
   ];
   const tokens = `${cost.tokens.video} video and ${cost.tokens.ref} reference tokens`;
+  const isMapped = !isAccelerator && floatBytes > MAP_BEYOND_BYTES;
+  const stages =
+    blocksPerStage === null
+      ? ""
+      : `, in stages of ${blocksPerStage} of its ${description.dit.numLayers} blocks`;
   const why = [
     `Memory of the last way: the denoiser's grows with its ${tokens}`,
     isAccelerator
-      ? `a device holds all weights as float32, ${formatBytes(denoiserFloatBytes)} of the denoiser`
-      : memory.weightBytes < denoiserFloatBytes
-        ? "weights this large stay in their files, whose pages the system keeps while it has memory left"
-        : "weights are held as float32",
+      ? `a device holds weights as float32, ${formatBytes(floatBytes)} of the denoiser${stages}`
+      : isMapped
+        ? "weights this large stay in their files, whose pages the system keeps while it has memory left; matrices of 16 " +
+          `bits are widened one by one as they are used${stages}`
+        : "weights are held in memory",
   ];
-  const work = `${formatCount(cost.predictFlops)}FLOP`;
-  const time = [`Time: ${numEvaluations} evaluations of the denoiser with ${work} each`];
+  const { flops, effort } = cost.predict;
+  const time = [
+    `Time: ${numEvaluations} evaluations of the denoiser with ${formatCount(flops)}FLOP each; with reading and ` +
+      `${isMapped ? "writing values and widening weights" : "writing values"} they take as long as ${formatCount(effort)}FLOP of matrix products`,
+  ];
   if (rereadBytes > 0) {
-    time.push(
-      `${formatBytes(memoryBytes - Math.min(memoryBytes, memory.totalBytes))} are left for a file of ` +
-        `${formatBytes(denoiserFileBytes)}, so that each reads it from the disk again: ` +
-        `${formatDuration(rereadMs)} of the time at 2 GB/s, a disk's speed that is assumed`,
-    );
+    const reason = isAccelerator
+      ? "each brings all blocks onto the device again"
+      : `${formatBytes(memoryBytes - Math.min(memoryBytes, memory.totalBytes))} are left for a file of ` +
+        `${formatBytes(storedBytes)}, so that each reads it from the disk again`;
+    time.push(`${reason}: ${formatDuration(rereadMs)} of the time at 2 GB/s, a disk's speed that is assumed`);
   }
   const flags = [
     `--size ${width}x${height}`,
@@ -168,6 +184,7 @@ function reasons(
       ? []
       : [`--segment-frames ${last.segmentFrames}`]),
     ...(last.sharing === null ? ["--kv-share off"] : []),
+    ...(blocksPerStage === null ? [] : [`--blocks-per-stage ${blocksPerStage}`]),
   ];
   const advice = last.fits
     ? `Generate with ${flags.join(" ")}`
@@ -176,15 +193,12 @@ function reasons(
 }
 
 interface Shaped {
-  readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
 }
 
-function bytesIn(tensors: Iterable<Omit<Shaped, "name">>): number {
-  let total = 0;
-  for (const { dtype, shape } of tensors) total += bytesPerElement(dtype) * sizeOf(shape);
-  return total;
+function withBytes({ dtype, shape }: Shaped): Pick<TensorEntry, "shape" | "byteLength"> {
+  return { shape, byteLength: bytesPerElement(dtype) * sizeOf(shape) };
 }
 
 /** The published model as its files describe it, without them. */
@@ -209,17 +223,25 @@ function publishedWeights(precision: StoredPrecision): ModelWeights {
   }, 0);
   return {
     description,
-    denoiserFileBytes: bytesIn(stored),
-    denoiserFloatBytes: bytesIn(dit),
+    denoiser: storedSizes(new Map(stored.map((tensor) => [tensor.name, withBytes(tensor)]))),
     finetuningBytes: 2 * 4 * finetuning,
+    int8: null,
   };
 }
 
-async function weightsOf(path: string, precision: StoredPrecision | null): Promise<ModelWeights> {
+async function weightsOf(
+  path: string,
+  precision: StoredPrecision | null,
+  isInt8: boolean,
+): Promise<ModelWeights> {
   const model = await openModelFolder(path);
   const base = await model.open("dit");
   const specs = networkSpecs(model.description).dit;
-  const entries = specs.flatMap(({ name }) => base.tensors.get(name) ?? []);
+  const stored = specs.flatMap(({ name }) => {
+    const entry = base.tensors.get(name);
+    const { shape } = entry ?? { shape: [] };
+    return entry ? [[name, withBytes({ shape, dtype: storedDType(entry, precision) })] as const] : [];
+  });
   let finetuningBytes = 0;
   for (const phase of ["phase1", "phase2"] as const) {
     const { pairs, whole } = await model.openPhase(phase);
@@ -228,10 +250,8 @@ async function weightsOf(path: string, precision: StoredPrecision | null): Promi
   }
   return {
     description: model.description,
-    denoiserFileBytes: bytesIn(
-      entries.map(({ dtype, shape }) => ({ shape, dtype: storedDType({ dtype, shape }, precision) })),
-    ),
-    denoiserFloatBytes: bytesIn(specs),
+    denoiser: storedSizes(new Map(stored)),
     finetuningBytes,
+    int8: isInt8 ? await readInt8Calibration(model.path, base) : null,
   };
 }

@@ -1,7 +1,7 @@
 // Shapes: T tokens, the last R of them reference tokens; D width; S rows that are shared.
 import { invariant } from "../../tensor/errors.ts";
-import { type Tensor, float32 } from "../../tensor/tensor.ts";
-import { type KvSharingMode } from "./kv-sharing.ts";
+import { type Tensor, tensor } from "../../tensor/tensor.ts";
+import { type KeyDType, type KvSharingMode } from "./kv-sharing.ts";
 
 /**
  * The rows of captured keys or values [1, T, D] that base segments read, [1, S, D]: in the paper's modes those of the
@@ -11,14 +11,15 @@ import { type KvSharingMode } from "./kv-sharing.ts";
  */
 export function gatherSharedRows(
   mode: KvSharingMode,
-  captured: Tensor<"float32">,
+  captured: Tensor<KeyDType>,
   subject: Tensor<"bool"> | null,
-): Tensor<"float32"> {
+): Tensor<KeyDType> {
   if (mode === "official" || mode === "nomask") return captured;
   const [batch, numTokens, dim] = captured.shape as [number, number, number];
   invariant(batch === 1 && subject !== null && subject.data.length < numTokens, "mask does not fit the keys");
   const rows = Array.from({ length: numTokens }, (_, row) => row).filter((row) => !subject.data[row]);
-  const data = new Float32Array(rows.length * dim);
+  const length = rows.length * dim;
+  const data = captured.dtype === "float16" ? new Uint16Array(length) : new Float32Array(length);
   rows.forEach((row, i) => data.set(captured.data.subarray(row * dim, (row + 1) * dim), i * dim));
-  return float32(data, [1, rows.length, dim]);
+  return tensor(captured.dtype, [1, rows.length, dim], data);
 }

@@ -97,6 +97,10 @@ test("the paper's modes keep background rows and all reference rows", () => {
   expect(gatherSharedRows("paper", captured, subject)).toEqual(float32([1, 1, 4, 4], [1, 2, 2]));
   expect(gatherSharedRows("paper-ref-own", captured, subject).shape).toEqual([1, 2, 2]);
   expect(gatherSharedRows("official", captured, subject)).toBe(captured);
+  const half = tensor("float16", [1, 4, 2], Uint16Array.of(1, 1, 2, 2, 3, 3, 4, 4));
+  expect(gatherSharedRows("paper", half, subject)).toEqual(
+    tensor("float16", [1, 2, 2], Uint16Array.of(1, 1, 4, 4)),
+  );
 });
 
 test.each([

@@ -1,6 +1,6 @@
 // Background KV-sharing: what it adds to the denoiser's graph. Shapes: L video tokens, R reference tokens, T = L + R,
 // D width, M text tokens. One sample at a time.
-import { type Graph, type Value, concat, expand, not, or, reshape } from "../../graph/index.ts";
+import { type Graph, type Value, cast, concat, expand, not, or, reshape } from "../../graph/index.ts";
 import { UserError, invariant } from "../../tensor/errors.ts";
 import { type Tensor, zeros } from "../../tensor/tensor.ts";
 import { type BlockResult } from "./block.ts";
@@ -29,7 +29,11 @@ export interface KvSharing {
   readonly blocks: readonly number[];
   /** Last block whose subject map counts; 10 as published. */
   readonly maxMapBlock: number;
+  /** What keys and values are kept in between the graphs, float32 by default. Attention is float32. */
+  readonly keyDType?: KeyDType;
 }
+
+export type KeyDType = "float32" | "float16";
 
 /** The tensors of one block's sharing, as graph inputs and outputs. */
 export type KvTensor = "k" | "v" | "subject" | "sourceSubject";
@@ -65,7 +69,7 @@ interface Layout {
 
 /**
  * Sharing for one graph. Declares these inputs and outputs (see `kvName`), T = L + R tokens, reference last:
- * - capture: outputs `k`, `v` [1, T, D], and on the positive pass `subject` bool [L], the anchor's mask;
+ * - capture: outputs `k`, `v` [1, T, D] in `keyDType`, and on the positive pass `subject` bool [L], the anchor's mask;
  * - share: inputs `k`, `v` [1, S, D], S <= T known at run time (see `gatherSharedRows`), `sourceSubject` bool [L], the
  *   anchor's mask; `subject` bool [L], the segment's own mask, is an output of the positive pass and an input of the
  *   negative one. Block 0 has no `subject`, because no map comes before it.
@@ -127,9 +131,10 @@ class Capture implements KvHook {
 
   observe(block: number, { selfAttention, crossAttention }: BlockResult): void {
     this.maps?.add(crossAttention);
-    if (!this.options.blocks.includes(block)) return;
-    this.graph.output(kvName(block, "k"), selfAttention.k);
-    this.graph.output(kvName(block, "v"), selfAttention.v);
+    const { blocks, keyDType = "float32" } = this.options;
+    if (!blocks.includes(block)) return;
+    this.graph.output(kvName(block, "k"), cast(selfAttention.k, keyDType));
+    this.graph.output(kvName(block, "v"), cast(selfAttention.v, keyDType));
     const mask = this.maps?.mask();
     if (!mask) return;
     this.masks.set(block, mask);
@@ -149,13 +154,17 @@ class Share implements KvHook {
   ) {}
 
   sharedKeys(block: number): SharedKeys | null {
-    if (!this.options.blocks.includes(block)) return null;
+    const { blocks, keyDType = "float32" } = this.options;
+    if (!blocks.includes(block)) return null;
     const [frames, rows, columns] = this.grid;
     const numTokens = (frames + 1) * rows * columns;
-    const keys = (name: "k" | "v"): Value =>
-      this.graph.input(kvName(block, name), [1, numTokens, this.config.dim], {
+    const keys = (name: "k" | "v"): Value => {
+      const kept = this.graph.input(kvName(block, name), [1, numTokens, this.config.dim], {
+        dtype: keyDType,
         freeAxes: { 1: `sharedTokens.${block}` },
       });
+      return cast(kept, this.graph.dtype);
+    };
     return { k: keys("k"), v: keys("v"), keepsOwn: this.keepsOwn(block) };
   }
 

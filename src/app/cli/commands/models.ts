@@ -177,7 +177,8 @@ function planCommand(): Command {
     .option("--device <name>", "cpu, cuda, webgpu, dml, coreml or auto (default: cpu)")
     .option(
       "--precision <type>",
-      "what weights are stored in, as `models convert` writes them: f32, f16 or bf16 (default: as they are; bf16)",
+      "what weights are stored in, as `models convert` writes them: f32, f16 or bf16; or int8, as `models calibrate` has " +
+        "prepared the model (default: as they are; bf16)",
     )
     .option("--memory <GiB>", "memory of the machine planned for (default: what is free here)", parseNumber)
     .option(
