@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { blit, fillCircle, fillEllipse, fillPolygon, strokeLine } from "./draw.ts";
+import { blit, fillCircle, strokeLine } from "./draw.ts";
 import { createImage, type Image, type Rgb } from "./pixels.ts";
 
 const WHITE: Rgb = [255, 255, 255];
@@ -14,32 +14,13 @@ function drawn(draw: (image: Image) => void): Image {
 }
 
 describe("areas match geometry within 1 %", () => {
-  const square = [
-    { x: 10.3, y: 10.3 },
-    { x: 50.3, y: 10.3 },
-    { x: 50.3, y: 40.3 },
-    { x: 10.3, y: 40.3 },
-  ];
-  const arrow = [
-    { x: 10, y: 10 },
-    { x: 60, y: 40 },
-    { x: 10, y: 70 },
-    { x: 30, y: 40 },
-  ];
   it.each([
     ["circle", Math.PI * 20 ** 2, (i: Image) => fillCircle(i, { x: 40.2, y: 39.7 }, 20, WHITE)],
-    [
-      "ellipse",
-      Math.PI * 30 * 12,
-      (i: Image) => fillEllipse(i, { x: 45, y: 40 }, { x: 30, y: 12 }, 0.6, WHITE),
-    ],
     [
       "line",
       60 * 8 + Math.PI * 4 ** 2,
       (i: Image) => strokeLine(i, { x: 20, y: 30.5 }, { x: 80, y: 30.5 }, 4, WHITE),
     ],
-    ["square", 40 * 30, (i: Image) => fillPolygon(i, square, WHITE)],
-    ["arrow, not convex", (50 - 20) * 30, (i: Image) => fillPolygon(i, arrow, WHITE)],
   ])("%s", (_, expected, draw) => {
     const relative = area(drawn(draw)) / expected;
     expect(relative).toBeGreaterThan(0.99);
@@ -87,14 +68,9 @@ describe("edges", () => {
     expect([red(image, 30, 22), red(image, 30, 23), red(image, 30, 24)]).toEqual([255, 128, 0]);
   });
 
-  it("draws a point as a disc, and nothing for an empty shape", () => {
+  it("draws a point as a disc", () => {
     const dot = drawn((i) => strokeLine(i, { x: 30, y: 30 }, { x: 30, y: 30 }, 5, WHITE));
     expect(dot.data).toEqual(drawn((i) => fillCircle(i, { x: 30, y: 30 }, 5, WHITE)).data);
-    const nothing = drawn((i) => {
-      fillEllipse(i, { x: 30, y: 30 }, { x: 0, y: 5 }, 0, WHITE);
-      fillPolygon(i, [{ x: 1, y: 1 }], WHITE);
-    });
-    expect(area(nothing)).toBe(0);
   });
 
   it("clips at the border", () => {

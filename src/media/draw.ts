@@ -39,33 +39,6 @@ export function strokeLine(image: Image, from: Point, to: Point, radius: number,
   });
 }
 
-/** Filled ellipse; `angle` in radians turns its first axis from +x towards +y. */
-export function fillEllipse(image: Image, center: Point, radii: Point, angle: number, color: Rgb): void {
-  const { x: cx, y: cy } = center;
-  const { x: rx, y: ry } = radii;
-  if (!(rx > 0 && ry > 0)) return;
-  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const [halfWidth, halfHeight] = [Math.hypot(rx * cos, ry * sin), Math.hypot(rx * sin, ry * cos)];
-  paint(image, cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight, color, (x, y) => {
-    const u = ((x - cx) * cos + (y - cy) * sin) / rx;
-    const v = ((y - cy) * cos - (x - cx) * sin) / ry;
-    // First-order distance: value of the implicit function over the length of its gradient.
-    const value = Math.hypot(u, v);
-    const gradient = Math.hypot(u / rx, v / ry);
-    return gradient > 0 ? (value * (value - 1)) / gradient : -Math.min(rx, ry);
-  });
-}
-
-/** Filled simple polygon, convex or not, of three or more corners. */
-export function fillPolygon(image: Image, corners: readonly Point[], color: Rgb): void {
-  if (corners.length < 3) return;
-  const xs = corners.map((p) => p.x);
-  const ys = corners.map((p) => p.y);
-  paint(image, Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys), color, (x, y) =>
-    polygonDistance(corners, x, y),
-  );
-}
-
 /** Copies `source` into `target` with its top left corner at (left, top); what falls outside is cut off. */
 export function blit(target: Image, source: Image, left: number, top: number): void {
   const x0 = Math.max(0, left);
@@ -77,7 +50,7 @@ export function blit(target: Image, source: Image, left: number, top: number): v
   }
 }
 
-/** Never more than the way to the shape. */
+/** Way from a point to the edge of a shape, negative inside. */
 type Distance = (x: number, y: number) => number;
 
 function paint(
@@ -94,38 +67,22 @@ function paint(
   const x1 = Math.min(width - 1, Math.ceil(right));
   const y1 = Math.min(height - 1, Math.ceil(bottom));
   for (let y = Math.max(0, Math.floor(top - 1)); y <= y1; y++) {
-    for (let x = x0; x <= x1; x++) {
+    for (let x = x0; x <= x1;) {
       const away = distance(x + 0.5, y + 0.5);
-      if (!(away < 0.5)) {
-        // No pixel nearer than that is covered.
-        x += Math.max(0, Math.ceil(away - 0.5) - 1);
-        continue;
-      }
       const coverage = Math.min(1, 0.5 - away);
-      const at = (y * width + x) * 3;
-      for (let c = 0; c < 3; c++) {
-        const old = data[at + c]!;
-        data[at + c] = Math.round(old + (color[c]! - old) * coverage);
-      }
+      // The edge is as far from here: until then all pixels are covered wholly, or none is at all.
+      const end = Math.min(x1 + 1, x + Math.max(1, Math.ceil(Math.abs(away) - 0.5)));
+      if (coverage > 0) blend(data, (y * width + x) * 3, (y * width + end) * 3, color, coverage);
+      x = end;
     }
   }
 }
 
-function polygonDistance(corners: readonly Point[], x: number, y: number): number {
-  let nearest = Infinity;
-  let inside = false;
-  let b = corners[corners.length - 1]!;
-  for (const a of corners) {
-    const ex = b.x - a.x;
-    const ey = b.y - a.y;
-    const px = x - a.x;
-    const py = y - a.y;
-    const lengthSquared = ex * ex + ey * ey;
-    const t = lengthSquared > 0 ? Math.min(1, Math.max(0, (px * ex + py * ey) / lengthSquared)) : 0;
-    nearest = Math.min(nearest, Math.hypot(px - t * ex, py - t * ey));
-    // Even-odd rule: count the edges that a ray towards +x crosses.
-    if (a.y > y !== b.y > y && px < (ex * py) / ey) inside = !inside;
-    b = a;
+/** Moves the bytes from `from` to before `end` towards a colour, by a share of 0..1. */
+function blend(data: Uint8Array, from: number, end: number, [r, g, b]: Rgb, share: number): void {
+  for (let at = from; at < end; at += 3) {
+    data[at] = Math.round(data[at]! + (r - data[at]!) * share);
+    data[at + 1] = Math.round(data[at + 1]! + (g - data[at + 1]!) * share);
+    data[at + 2] = Math.round(data[at + 2]! + (b - data[at + 2]!) * share);
   }
-  return inside ? -nearest : nearest;
 }
