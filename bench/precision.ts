@@ -17,7 +17,7 @@ import {
   quantizeLinears,
   quantizedKeys,
   serialize,
-  smoothingKey,
+  smoothingKeys,
   widenAtUse,
 } from "../src/graph/index.ts";
 import { INT8_TARGETS, quantizeWeight, searchSmoothing } from "../src/models/layers/smooth-quant.ts";
@@ -73,15 +73,15 @@ async function int8Block(): Promise<Engine> {
   const groups = linearGroups(graph, INT8_TARGETS);
   const constants = new Map<string, Tensor>();
   for (const { name, weights } of groups) {
-    const of = (what: "min" | "max" | "meanSquare") =>
-      results[observedName(name, what)]!.data as Float32Array;
-    const stats = { min: of("min"), max: of("max"), meanSquare: of("meanSquare") };
+    const rows = results[observedName(name)] as Tensor<"float32">;
     const matrices = weights.map((key) => feeds[key] as Tensor<"float32">);
-    const { factors } = searchSmoothing([stats], matrices);
-    constants.set(smoothingKey(name), float32(factors));
+    const smoothing = searchSmoothing([rows], matrices);
+    const { mean, factors } = smoothingKeys(name);
+    constants.set(mean, float32(smoothing.mean)).set(factors, float32(smoothing.factors));
     weights.forEach((key, i) => {
-      const { values: rounded, scale } = quantizeWeight(matrices[i]!, factors);
-      constants.set(quantizedKeys(key).values, rounded).set(quantizedKeys(key).scale, scale);
+      const quantized = quantizeWeight(matrices[i]!, smoothing);
+      const keys = quantizedKeys(key);
+      for (const part of ["values", "scale", "offset"] as const) constants.set(keys[part], quantized[part]);
     });
   }
   quantizeLinears(graph, groups);

@@ -6,10 +6,11 @@ import {
   observedName,
   quantizeLinears,
   quantizedKeys,
-  smoothingKey,
+  smoothingKeys,
 } from "../models/layers/int8-linears.ts";
 import {
-  type ActivationStats,
+  type FoundSmoothing,
+  type QuantizedWeight,
   type Smoothing,
   quantizeWeight,
   searchSmoothing,
@@ -18,7 +19,7 @@ import { type WanDiTGraph, type WanDiTShape, buildWanDiT, serializeWanDiT } from
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { Engine } from "../runtime/engine.ts";
 import { int8Saturates } from "../runtime/int8-check.ts";
-import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { type Tensor, float32, sizeOf } from "../tensor/tensor.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { denoise, initialState } from "./denoise.ts";
 import { type SegmentInputs, denoiserValues } from "./denoiser.ts";
@@ -39,7 +40,10 @@ export interface CalibrationOptions {
   readonly config: WanDiTConfig;
   readonly shape: WanDiTShape;
   readonly weights: Readonly<Record<PhaseName, PhaseWeights>>;
+  /** Whose activations the smoothing is made for. */
   readonly segments: readonly CalibrationSegment[];
+  /** Others, on which errors of the velocity are measured. */
+  readonly heldOut: readonly CalibrationSegment[];
   readonly schedule: Schedule;
   readonly guidanceScale: number;
   readonly seed: number;
@@ -51,14 +55,14 @@ export interface CalibrationOptions {
 }
 
 /** A group of layers as it came out. */
-export interface CalibratedGroup extends Int8Group, Smoothing {
+export interface CalibratedGroup extends Int8Group, FoundSmoothing {
   readonly isQuantized: boolean;
 }
 
 export interface CalibrationResult {
   /** In the order of the model. */
   readonly groups: readonly CalibratedGroup[];
-  /** Error of the velocity over all recorded evaluations, relative to its root mean square. */
+  /** Error of the velocity over three steps of each segment held out, relative to its root mean square. */
   readonly velocityError: number;
   /** The same with every layer quantised. */
   readonly errorOfAll: number;
@@ -73,24 +77,25 @@ interface Recorded {
 }
 
 /**
- * Generates the segments in float32 and takes the ranges of all activations, then searches each group's smoothing. Where
- * the velocity comes out worse than wanted with all layers quantised, every group is tried alone at the middle step, and those that
- * add most to the error are left in float32. Blocks the calling thread while it computes.
+ * Generates the segments in float32 and samples all activations, then searches each group's smoothing. Where the
+ * velocity comes out worse than wanted with all layers quantised, every group is tried alone at the middle step, and
+ * those that add most to the error for their work are left in float32. Blocks the calling thread while it computes.
  * @throws UserError when even no quantised layer keeps the velocity as exact as wanted
  */
 export async function calibrateInt8(options: CalibrationOptions): Promise<CalibrationResult> {
   const { maxError, announce = () => {} } = options;
-  const { stats, recorded } = await observe(options);
+  const samples = await observe(options);
+  const recorded = await record(options);
   const graph = buildWanDiT(options.config, options.shape);
   const groups = int8LinearGroups(graph);
   const found = groups.map(({ name, weights }) =>
     searchSmoothing(
-      stats.get(name)!,
+      samples.get(name)!,
       Object.values(options.weights).flatMap((phase) => weights.map((key) => phase.get(key)!)),
     ),
   );
   announce(`searched the smoothing of ${groups.length} groups of linear layers`);
-  const trial = new Trial(options, recorded, new Map(groups.map(({ name }, i) => [name, found[i]!.factors])));
+  const trial = new Trial(options, recorded, new Map(groups.map(({ name }, i) => [name, found[i]!])));
   const all = groups.map(({ name }) => name);
   const errorOfAll = await trial.velocityError(all);
   announce(`with all of them in int8 the velocity is off by ${percent(errorOfAll)}`);
@@ -103,7 +108,10 @@ export async function calibrateInt8(options: CalibrationOptions): Promise<Calibr
     // Errors of single groups add up as squares, nearly: what is missing from their sum is spread over all.
     const scale = errorOfAll ** 2 / [...shares.values()].reduce((sum, x) => sum + x, 0);
     let expected = errorOfAll ** 2;
-    const worstFirst = all.toSorted((a, b) => shares.get(b)! - shares.get(a)!);
+    const perWork = new Map(
+      groups.map((group) => [group.name, shares.get(group.name)! / workOf(group, graph)]),
+    );
+    const worstFirst = all.toSorted((a, b) => perWork.get(b)! - perWork.get(a)!);
     while (velocityError > maxError) {
       do {
         const worst = worstFirst.shift();
@@ -132,20 +140,38 @@ export async function calibrateInt8(options: CalibrationOptions): Promise<Calibr
   };
 }
 
-/** Generates all segments; every evaluation gives statistics, and some per segment are recorded. */
-async function observe(
-  options: CalibrationOptions,
-): Promise<{ stats: Map<string, ActivationStats[]>; recorded: Recorded[] }> {
-  const { config, shape, segments, schedule, guidanceScale, seed, weights, threads } = options;
-  const graph = buildWanDiT(config, shape);
+/** Generates the segments that smoothing is made for; every evaluation gives samples of each group's activations. */
+async function observe(options: CalibrationOptions): Promise<Map<string, Tensor<"float32">[]>> {
+  const graph = buildWanDiT(options.config, options.shape);
   const groups = int8LinearGroups(graph);
   invariant(groups.length > 0, "the denoiser has linear layers");
   observeLinears(graph, groups);
-  const engine = await Engine.create(serializeWanDiT(graph), { name: "denoiser", threads });
-  const stats = new Map(groups.map(({ name }) => [name, [] as ActivationStats[]]));
+  const samples = new Map(groups.map(({ name }) => [name, [] as Tensor<"float32">[]]));
+  await generate(options, options.segments, graph, (_, results) => {
+    for (const { name } of groups) samples.get(name)!.push(results[observedName(name)] as Tensor<"float32">);
+  });
+  return samples;
+}
+
+/** Generates the segments held out, and keeps the first, the middle and the last step of each. */
+async function record(options: CalibrationOptions): Promise<Recorded[]> {
+  const steps = [0, middleStep(options), options.schedule.timesteps.length - 1];
   const recorded: Recorded[] = [];
+  await generate(options, options.heldOut, buildWanDiT(options.config, options.shape), (call) => {
+    if (steps.includes(call.step)) recorded.push(call);
+  });
+  return recorded;
+}
+
+/** Generates segments with a graph of the denoiser; `visit` is told of every evaluation. */
+async function generate(
+  { config, shape, schedule, guidanceScale, seed, weights, threads }: CalibrationOptions,
+  segments: readonly CalibrationSegment[],
+  graph: WanDiTGraph,
+  visit: (call: Recorded, results: Readonly<Record<string, Tensor>>) => void,
+): Promise<void> {
+  const engine = await Engine.create(serializeWanDiT(graph), { name: "denoiser", threads });
   const size = [config.outDim, shape.latentFrames, shape.latentHeight, shape.latentWidth];
-  const recordedSteps = new Set([0, middleStep(options), schedule.timesteps.length - 1]);
   try {
     for (const { phase, inputs } of segments) {
       await engine.setInputs(Object.fromEntries(weights[phase]));
@@ -156,9 +182,8 @@ async function observe(
         async predict(call) {
           const values = denoiserValues(config, shape, inputs, call);
           const results = await engine.run(present(values, graph));
-          for (const { name } of groups) stats.get(name)!.push(statsOf(results, name));
           const velocity = results["velocity"]!.data as Float32Array;
-          if (recordedSteps.has(call.step)) recorded.push({ phase, step: call.step, values, velocity });
+          visit({ phase, step: call.step, values, velocity }, results);
           return velocity;
         },
       });
@@ -166,16 +191,10 @@ async function observe(
   } finally {
     await engine.release();
   }
-  return { stats, recorded };
 }
 
 function middleStep({ schedule }: CalibrationOptions): number {
   return (schedule.timesteps.length - 1) >> 1;
-}
-
-function statsOf(results: Readonly<Record<string, Tensor>>, group: string): ActivationStats {
-  const of = (what: "min" | "max" | "meanSquare") => results[observedName(group, what)]!.data as Float32Array;
-  return { min: of("min"), max: of("max"), meanSquare: of("meanSquare") };
 }
 
 /** Values of those inputs that a graph has. */
@@ -193,13 +212,13 @@ function present(
 
 /** Computes recorded velocities again with some groups quantised. */
 class Trial {
-  /** Quantised weights and smoothing, by phase and key. */
-  private readonly quantized = new Map<string, Tensor>();
+  /** By phase and key. */
+  private readonly quantized = new Map<string, QuantizedWeight>();
 
   constructor(
     private readonly options: CalibrationOptions,
     private readonly recorded: readonly Recorded[],
-    private readonly smoothing: ReadonlyMap<string, Float32Array>,
+    private readonly smoothing: ReadonlyMap<string, Smoothing>,
   ) {}
 
   /** Error relative to the root mean square. */
@@ -236,20 +255,25 @@ class Trial {
   private quantizedWeights(phase: PhaseName, groups: readonly LinearGroup[]): Map<string, Tensor> {
     const found = new Map<string, Tensor>();
     for (const { name, weights } of groups) {
-      const factors = this.smoothing.get(name)!;
-      found.set(smoothingKey(name), float32(factors));
+      const smoothing = this.smoothing.get(name)!;
+      const { mean, factors } = smoothingKeys(name);
+      found.set(mean, float32(smoothing.mean)).set(factors, float32(smoothing.factors));
       for (const key of weights) {
-        const { values, scale } = quantizedKeys(key);
-        if (!this.quantized.has(`${phase} ${values}`)) {
-          const weight = quantizeWeight(this.options.weights[phase].get(key)!, factors);
-          this.quantized.set(`${phase} ${values}`, weight.values);
-          this.quantized.set(`${phase} ${scale}`, weight.scale);
-        }
-        for (const part of [values, scale]) found.set(part, this.quantized.get(`${phase} ${part}`)!);
+        const id = `${phase} ${key}`;
+        const weight =
+          this.quantized.get(id) ?? quantizeWeight(this.options.weights[phase].get(key)!, smoothing);
+        this.quantized.set(id, weight);
+        const keys = quantizedKeys(key);
+        for (const part of ["values", "scale", "offset"] as const) found.set(keys[part], weight[part]);
       }
     }
     return found;
   }
+}
+
+/** Multiplications of a group's layers. */
+function workOf({ input, weights }: LinearGroup, graph: WanDiTGraph): number {
+  return weights.reduce((sum, key) => sum + input.dim(0) * sizeOf(graph.params.get(key)!.shape), 0);
 }
 
 function percent(share: number): string {

@@ -19,7 +19,7 @@ import {
   writeInt8Calibration,
 } from "./int8-calibration.ts";
 import { openLora } from "./lora-file.ts";
-import { MODEL_FILES } from "./model-folder.ts";
+import { MODEL_FILES, openModelFolder } from "./model-folder.ts";
 import { flowMatchSchedule } from "./schedule.ts";
 import { TINY_MODEL, writeTinyModel } from "./testing.ts";
 
@@ -123,14 +123,16 @@ test("calibrated layers run in int8 in both phases, in one session or in stages"
   const specs = [...graph().params.values()];
   const exact = await FinetunedWeights.open(base, phases, specs, { lane });
   const { dit: config, maxMapBlock } = TINY_MODEL;
+  const segments = [
+    { phase: "phase1", inputs: segment },
+    { phase: "phase2", inputs: segment },
+  ] as const;
   const { groups } = await calibrateInt8({
     config,
     shape,
     weights: { phase1: await exact.read("phase1"), phase2: await exact.read("phase2") },
-    segments: [
-      { phase: "phase1", inputs: segment },
-      { phase: "phase2", inputs: segment },
-    ],
+    segments,
+    heldOut: segments,
     schedule: flowMatchSchedule(2),
     guidanceScale: 1,
     seed: 0,
@@ -138,11 +140,12 @@ test("calibrated layers run in int8 in both phases, in one session or in stages"
     threads: 1,
   });
   const path = await int8Path(folder);
-  const fingerprint = await weightsFingerprint(base);
+  const model = await openModelFolder(folder);
+  const fingerprint = await weightsFingerprint(model);
   const chosen = groups.filter(({ isQuantized }) => isQuantized);
   expect(chosen.length).toBeGreaterThan(0);
   await writeInt8Calibration(path, { groups: chosen, velocityError: 0.02, fingerprint });
-  const int8 = await readInt8Calibration(folder, base);
+  const int8 = await readInt8Calibration(model);
   const weights = await FinetunedWeights.open(base, phases, specs, { lane, int8 });
   const evaluate = async (of: FinetunedWeights, blocksPerStage: number | null) => {
     const placement = { device: "cpu", threads: 1, blocksPerStage } as const;
@@ -164,8 +167,12 @@ test("calibrated layers run in int8 in both phases, in one session or in stages"
     expect(error).toBeGreaterThan(1e-5);
     expect(error).toBeLessThan(0.04);
   });
+  await writeInt8Calibration(path, { groups: chosen, velocityError: 0.02, fingerprint: "0".repeat(64) });
+  await expect(readInt8Calibration(model)).rejects.toThrow(
+    /made for other weights; run `posegen models calib/,
+  );
   await rm(path);
-  await expect(readInt8Calibration(folder, base)).rejects.toThrow("posegen models calibrate");
+  await expect(readInt8Calibration(model)).rejects.toThrow(/is missing; run `posegen models calibrate/);
 });
 
 test("LoRAs are stacked with weights, merged or beside the base", async () => {

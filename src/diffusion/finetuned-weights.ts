@@ -1,9 +1,9 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
-import { embedParams, quantizeLinears, quantizedKeys, smoothingKey } from "../models/layers/int8-linears.ts";
+import { embedParams, quantizeLinears, quantizedKeys, smoothingKeys } from "../models/layers/int8-linears.ts";
 import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
-import { quantizeWeight } from "../models/layers/smooth-quant.ts";
+import { type Smoothing, quantizeWeight } from "../models/layers/smooth-quant.ts";
 import { int8Saturates } from "../runtime/int8-check.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
@@ -48,7 +48,7 @@ export class FinetunedWeights {
   /** The layers that are computed in int8. */
   readonly int8: Int8Calibration | null;
   /** The smoothing of each weight that is quantised, by the weight's key. */
-  private readonly factorsOf: ReadonlyMap<string, Float32Array>;
+  private readonly smoothingOf: ReadonlyMap<string, Smoothing>;
   /** Quantised weights of the phase in force, by key. Sessions take them as constants. */
   private readonly embedded = new Map<string, Tensor>();
   private inForce: PhaseName | null = null;
@@ -62,8 +62,8 @@ export class FinetunedWeights {
   ) {
     const { lane, mapBeyondBytes, int8 } = options;
     this.int8 = int8;
-    this.factorsOf = new Map(
-      int8?.groups.flatMap(({ weights, factors }) => weights.map((key) => [key, factors] as const)),
+    this.smoothingOf = new Map(
+      int8?.groups.flatMap((group) => group.weights.map((key) => [key, group] as const)),
     );
     this.shared = new SharedWeights(lane, base, { model: "the denoiser", mapBeyondBytes });
   }
@@ -150,20 +150,21 @@ export class FinetunedWeights {
 
   /** Holds a weight, in int8 where it is to be. */
   private async put(key: string, weight: Tensor<"float32">): Promise<void> {
-    const factors = this.factorsOf.get(key);
-    if (!factors) return this.shared.set({ [key]: weight });
-    const { values, scale } = quantizeWeight(weight, factors);
+    const smoothing = this.smoothingOf.get(key);
+    if (!smoothing) return this.shared.set({ [key]: weight });
+    const quantized = quantizeWeight(weight, smoothing);
     const keys = quantizedKeys(key);
-    this.embedded.set(keys.values, values).set(keys.scale, scale);
+    for (const part of ["values", "scale", "offset"] as const) this.embedded.set(keys[part], quantized[part]);
   }
 
   /** Makes what int8 needs that no phase changes. */
   private async putInt8(changed: ReadonlySet<string>): Promise<void> {
-    for (const key of this.factorsOf.keys()) {
+    for (const key of this.smoothingOf.keys()) {
       if (!changed.has(key)) await this.put(key, await this.base.readFloat32(key));
     }
-    for (const { name, factors } of this.int8?.groups ?? []) {
-      this.embedded.set(smoothingKey(name), float32(factors));
+    for (const { name, mean, factors } of this.int8?.groups ?? []) {
+      const keys = smoothingKeys(name);
+      this.embedded.set(keys.mean, float32(mean)).set(keys.factors, float32(factors));
     }
   }
 

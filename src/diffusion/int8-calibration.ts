@@ -1,29 +1,31 @@
 /** What a model needs to run in int8, as a file beside its weights. */
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { int8LinearGroups, type LinearGroup, smoothingKey } from "../models/layers/int8-linears.ts";
+import { int8LinearGroups, type LinearGroup, smoothingKeys } from "../models/layers/int8-linears.ts";
+import { type Smoothing } from "../models/layers/smooth-quant.ts";
 import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { quote } from "../runtime/quote.ts";
 import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { parseStrictJson } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
-import { float32 } from "../tensor/tensor.ts";
+import { type Tensor, float32 } from "../tensor/tensor.ts";
+import { openLora } from "./lora-file.ts";
+import { type ModelFolder } from "./model-folder.ts";
 
 /** Name of the file in the model's folder. */
 export const INT8_FILE = "int8.safetensors";
 
-const FORMAT = "1";
+const FORMAT = "2";
 
 /** Linear layers that read the same activations: see `LinearGroup`. */
-export interface Int8Group {
+export interface Int8Group extends Smoothing {
   readonly name: string;
   /** Keys of the weights. */
   readonly weights: readonly string[];
-  /** What activations are multiplied by, [in]. */
-  readonly factors: Float32Array;
 }
 
 /** Which linear layers of a denoiser are computed in int8, and how their activations are smoothed. */
@@ -47,7 +49,11 @@ export async function writeInt8Calibration(
   path: string,
   { groups, velocityError, fingerprint }: Int8Calibration,
 ): Promise<void> {
-  const tensors = new Map(groups.map(({ name, factors }) => [smoothingKey(name), float32(factors)]));
+  const tensors = new Map<string, Tensor>();
+  for (const { name, mean, factors } of groups) {
+    const keys = smoothingKeys(name);
+    tensors.set(keys.mean, float32(mean)).set(keys.factors, float32(factors));
+  }
   await writeSafetensors(path, tensors, {
     int8Format: FORMAT,
     fingerprint,
@@ -58,15 +64,14 @@ export async function writeInt8Calibration(
 
 /**
  * Reads the calibration of a model.
- * @param base the denoiser's weights
  * @throws UserError when there is none, or it was made for other weights
  */
-export async function readInt8Calibration(model: string, base: Checkpoint): Promise<Int8Calibration> {
-  const path = await int8Path(model);
-  const command = `posegen models calibrate ${model}`;
+export async function readInt8Calibration(model: ModelFolder): Promise<Int8Calibration> {
+  const path = await int8Path(model.path);
+  const command = `posegen models calibrate ${model.path}`;
   if (!(await stat(path).catch(() => null))) {
     throw new UserError(
-      `${model} has not been calibrated for int8: ${path} is missing; run \`${command}\` once`,
+      `${model.path} has not been calibrated for int8: ${path} is missing; run \`${command}\` once`,
     );
   }
   const file = await openSafetensors(path);
@@ -74,17 +79,23 @@ export async function readInt8Calibration(model: string, base: Checkpoint): Prom
   if (file.metadata.get("int8Format") !== FORMAT || fingerprint === undefined) {
     throw new UserError(`${path} is no int8 calibration of this version; run \`${command}\` again`);
   }
-  if (fingerprint !== (await weightsFingerprint(base))) {
+  if (fingerprint !== (await weightsFingerprint(model))) {
     throw new UserError(`${path} was made for other weights; run \`${command}\` again`);
   }
+  const base = await model.open("dit");
   const groups: Int8Group[] = [];
   for (const [name, weights] of Object.entries(layersOf(file, command))) {
-    const { data: factors } = await file.readFloat32(smoothingKey(name));
-    const isFitting = weights.every((key) => base.tensors.get(key)?.shape[1] === factors.length);
-    if (!isFitting || factors.some((x) => !(x > 0 && x < Infinity))) {
+    const keys = smoothingKeys(name);
+    const { data: mean } = await file.readFloat32(keys.mean);
+    const { data: factors } = await file.readFloat32(keys.factors);
+    const isFitting = weights.every((key) => {
+      const width = base.tensors.get(key)?.shape[1];
+      return width === mean.length && width === factors.length;
+    });
+    if (!isFitting || !mean.every(Number.isFinite) || factors.some((x) => !(x > 0 && x < Infinity))) {
       throw new UserError(`${path} holds no smoothing for ${quote(name)}; run \`${command}\` again`);
     }
-    groups.push({ name, weights, factors });
+    groups.push({ name, weights, mean, factors });
   }
   return { groups, fingerprint, velocityError: Number(file.metadata.get("velocityError")) };
 }
@@ -112,12 +123,16 @@ export function int8Groups(graph: WanDiTGraph, { groups }: Int8Calibration): Lin
   return found;
 }
 
-/** Digest of the modulation tables: small tensors that every training of the base changes. */
-export async function weightsFingerprint(base: Checkpoint): Promise<string> {
-  const hash = createHash("sha256");
-  for (const key of [...base.tensors.keys()].filter((name) => name.endsWith("modulation")).sort()) {
-    const { data } = await base.readFloat32(key);
-    hash.update(key).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
+/** Digest of the files that hold the denoiser's weights, those of its phases and LoRAs included. */
+export async function weightsFingerprint(model: ModelFolder): Promise<string> {
+  const { tensors } = await model.open("dit");
+  const loras = [await model.openPhase("phase1"), await model.openPhase("phase2")];
+  for (const { path } of model.loras) loras.push(await openLora(path));
+  const files = new Set([
+    ...[...tensors.values()].map(({ file }) => file),
+    ...loras.flatMap((lora) => lora.files),
+  ]);
+  const hash = createHash("sha256").update(JSON.stringify(model.loras.map(({ weight }) => weight)));
+  for (const file of files) for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
   return hash.digest("hex");
 }

@@ -124,7 +124,7 @@ export class LoadedModel {
     try {
       const base = await folder.open("dit");
       const phases = await openLoras(folder, loras);
-      const int8 = placement.precision === "int8" ? await readInt8Calibration(folder.path, base) : null;
+      const int8 = placement.precision === "int8" ? await readInt8Calibration(folder) : null;
       const weights = await FinetunedWeights.open(base, phases, specs.dit, { lane, int8 });
       return new LoadedModel(folder, tokenizer, encoders, weights, lane, placement);
     } catch (error) {

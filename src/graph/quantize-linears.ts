@@ -1,9 +1,10 @@
 /** Linear layers in 8 bits: weights quantised once, activations whenever a run computes them. */
 import { invariant } from "../tensor/errors.ts";
-import { type Tensor } from "../tensor/tensor.ts";
-import { mul } from "./elementwise.ts";
+import { type Tensor, int64, tensor } from "../tensor/tensor.ts";
+import { add, div, maximum, mul, neg, sub } from "./elementwise.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
-import { max, mean, min } from "./reduce.ts";
+import { max, min } from "./reduce.ts";
+import { gather, reshape } from "./shape-ops.ts";
 
 /** Linear layers of one module that read the same activations, such as the q, k and v of a self-attention. */
 export interface LinearGroup {
@@ -21,15 +22,24 @@ export interface QuantizedKeys {
   readonly values: string;
   /** float32 [out]: a column's values times its scale are the weights. */
   readonly scale: string;
+  /** float32 [out]: what the layer makes of the mean that is taken from its activations. */
+  readonly offset: string;
 }
 
 export function quantizedKeys(weight: string): QuantizedKeys {
-  return { values: `${weight}_int8`, scale: `${weight}_scale` };
+  return { values: `${weight}_int8`, scale: `${weight}_scale`, offset: `${weight}_offset` };
 }
 
-/** Key of the factors [in] by which the activations of a group are multiplied before they are rounded. */
-export function smoothingKey(group: string): string {
-  return `${group}smoothing`;
+/** Keys of what happens to the channels of a group's activations before they are rounded, float32 [in] each. */
+export interface SmoothingKeys {
+  /** Taken from the activations first. */
+  readonly mean: string;
+  /** What they are multiplied by then. */
+  readonly factors: string;
+}
+
+export function smoothingKeys(group: string): SmoothingKeys {
+  return { mean: `${group}mean`, factors: `${group}smoothing` };
 }
 
 /**
@@ -50,33 +60,34 @@ export function linearGroups(graph: Graph, targets: RegExp): LinearGroup[] {
   return [...groups.values()];
 }
 
-/** What `observeLinears` says of a group: outputs with one number for each channel of its input. */
-export const OBSERVED = ["min", "max", "meanSquare"] as const;
+/** Rows that `observeLinears` takes of each group's activations, where there are as many. */
+const SAMPLED_ROWS = 64;
 
 /** Name of an output of `observeLinears`. */
-export function observedName(group: string, what: (typeof OBSERVED)[number]): string {
-  return `${group}${what}`;
+export function observedName(group: string): string {
+  return `${group}rows`;
 }
 
-/** Makes the range and the mean square of each channel that a group reads outputs [in] of the graph. */
+/** Makes a sample of the rows that each group reads an output [rows, in] of the graph. */
 export function observeLinears(graph: Graph, groups: readonly LinearGroup[]): void {
   for (const { name, input } of groups) {
-    const flat = { keepDims: false };
-    graph.output(observedName(name, "min"), min(input, [0], flat));
-    graph.output(observedName(name, "max"), max(input, [0], flat));
-    graph.output(observedName(name, "meanSquare"), mean(mul(input, input), [0], flat));
+    const numRows = input.dim(0);
+    const count = Math.min(numRows, SAMPLED_ROWS);
+    const indices = Array.from({ length: count }, (_, i) => Math.floor(((i + 0.5) * numRows) / count));
+    graph.output(observedName(name), gather(input, graph.constant(int64(indices))));
   }
 }
 
 /**
- * Computes linear layers in 8 bits: x Wᵀ + b becomes ((x · smoothing) in uint8) × (W / smoothing in int8) + b. The range
- * of the activations is found in each run (one for all rows); the int8 weight has a scale for each column. Weights
- * are parameters under other keys then, see `quantizedKeys`. Nothing can be differentiated through the result.
+ * Computes linear layers in 8 bits: x Wᵀ + b becomes ((x - mean) · factors in uint8) × (W / factors in int8) + W mean + b.
+ * Each row of the activations has a scale of its own, found in each run; the int8 weight has one for each column. Weights
+ * are parameters under other keys then, see `quantizedKeys` and `smoothingKeys`. Nothing can be differentiated through
+ * the result.
  * @param groups of this graph, as `linearGroups` gives them
  */
 export function quantizeLinears(graph: Graph, groups: readonly LinearGroup[]): void {
   const groupOf = new Map(groups.flatMap((group) => group.weights.map((key) => [key, group] as const)));
-  const quantized = new Map<LinearGroup, readonly Value[]>();
+  const quantized = new Map<LinearGroup, QuantizedRows>();
   for (const node of graph.nodes.splice(0)) {
     const key = weightOf(graph, node);
     const group = key === null ? undefined : groupOf.get(key);
@@ -97,10 +108,10 @@ export function quantizeLinears(graph: Graph, groups: readonly LinearGroup[]): v
  */
 export function embedParams(graph: Graph, tensors: ReadonlyMap<string, Tensor>): void {
   for (const key of graph.params.keys()) {
-    const tensor = tensors.get(key);
-    if (!tensor) continue;
+    const value = tensors.get(key);
+    if (!value) continue;
     graph.params.delete(key);
-    graph.constants.set(key, tensor);
+    graph.constants.set(key, value);
   }
 }
 
@@ -117,35 +128,56 @@ function rootOf(value: Value): Value {
   return producer?.op === "Reshape" ? rootOf(producer.inputs[0]!) : value;
 }
 
-/** @returns values uint8 [rows, in], scale and zero point */
-function quantizeActivations(graph: Graph, { name, input }: LinearGroup): readonly Value[] {
-  const smooth = mul(input, graph.param(smoothingKey(name), [input.dim(1)], "float32"));
-  return graph.emit(
-    "DynamicQuantizeLinear",
-    [smooth],
-    [
-      { shape: input.shape, dtype: "uint8" },
-      { shape: [], dtype: "float32" },
-      { shape: [], dtype: "uint8" },
-    ],
-  );
+/** Uint8 of a rounded 0: uint8 is what the engine multiplies fast with int8. */
+const ZERO_POINT = 128;
+/** Largest distance of a rounded activation from 0. */
+const ACTIVATION_LEVELS = 127;
+/** Keeps rows of zeros from being divided by 0. */
+const SMALLEST_STEP = 1e-30;
+
+/** Activations, each row in units of its own. */
+interface QuantizedRows {
+  /** uint8 [rows, in], 0 lies at `ZERO_POINT`. */
+  readonly values: Value;
+  /** float32 [rows, 1] */
+  readonly steps: Value;
 }
 
-function emitProduct(graph: Graph, node: Node, [values, scale, zeroPoint]: readonly Value[]): void {
+function quantizeActivations(graph: Graph, { name, input }: LinearGroup): QuantizedRows {
+  const [rows, width] = input.shape as [number, number];
+  const keys = smoothingKeys(name);
+  const centred = sub(input, graph.param(keys.mean, [width], "float32"));
+  const smooth = mul(centred, graph.param(keys.factors, [width], "float32"));
+  const flat = { keepDims: false };
+  const largest = maximum(max(smooth, [1], flat), neg(min(smooth, [1], flat)));
+  const steps = maximum(div(largest, ACTIVATION_LEVELS), SMALLEST_STEP);
+  const zeroPoints = graph.constant(tensor("uint8", [rows], new Uint8Array(rows).fill(ZERO_POINT)));
+  const type = { shape: input.shape, dtype: "uint8" as const };
+  const [values] = graph.emit("QuantizeLinear", [smooth, steps, zeroPoints], [type], {
+    attributes: { axis: 0 },
+  });
+  return { values: values!, steps: reshape(steps, [rows, 1]) };
+}
+
+function emitProduct(graph: Graph, node: Node, { values, steps }: QuantizedRows): void {
   const [, weight, bias = null] = node.inputs;
-  invariant(weight && values && scale && zeroPoint, "a linear layer has a weight");
+  const [output] = node.outputs;
+  invariant(weight && output, "a linear layer has a weight");
   const [out, width] = weight.shape as [number, number];
   const keys = quantizedKeys(weight.name);
   const columns = graph.param(keys.values, [width, out], "int8");
   const columnScale = graph.param(keys.scale, [out], "float32");
-  // The operator adds vectors; a low-rank term in the place of the bias is a matrix.
-  const vector = bias?.rank === 1 ? bias : null;
-  const inputs = [values, columns, scale, columnScale, zeroPoint, null, vector];
-  const product = { op: "MatMulIntegerToFloat", domain: "com.microsoft", inputs, attributes: {} };
-  if (vector === bias) {
-    graph.nodes.push({ ...product, outputs: node.outputs });
-    return;
-  }
-  const [sum] = graph.emit(product.op, inputs, [node.outputs[0]!], { domain: product.domain });
-  graph.nodes.push({ op: "Add", domain: "", inputs: [sum!, bias], outputs: node.outputs, attributes: {} });
+  const zeroPoint = graph.constant(tensor("uint8", [], Uint8Array.of(ZERO_POINT)));
+  const inputs = [values, columns, graph.scalar(1), columnScale, zeroPoint];
+  const [product] = graph.emit("MatMulIntegerToFloat", inputs, [output], { domain: "com.microsoft" });
+  const offset = graph.param(keys.offset, [out], "float32");
+  const scaled = mul(product!, steps);
+  // A low-rank term in the place of the bias is a matrix: vectors are added up before.
+  const terms =
+    bias === null
+      ? [scaled, offset]
+      : bias.rank === 1
+        ? [scaled, add(offset, bias)]
+        : [add(scaled, offset), bias];
+  graph.nodes.push({ op: "Add", domain: "", inputs: terms, outputs: node.outputs, attributes: {} });
 }

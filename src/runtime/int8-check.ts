@@ -6,13 +6,14 @@ import {
   quantizeLinears,
   quantizedKeys,
   serialize,
-  smoothingKey,
+  smoothingKeys,
 } from "../graph/index.ts";
 import { type Tensor, float32, tensor } from "../tensor/tensor.ts";
 import { Engine } from "./engine.ts";
 
 const [ROWS, WIDTH, OUT] = [8, 8, 32];
-const [LARGEST_INPUT, LARGEST_WEIGHT] = [255, 127];
+/** Inputs are so small that their step is 1; they are rounded to the largest uint8. */
+const [LARGEST_INPUT, LARGEST_WEIGHT] = [127, 127];
 
 let answer: Promise<boolean> | null = null;
 
@@ -27,20 +28,23 @@ export function int8Saturates(): Promise<boolean> {
   return answer;
 }
 
-/** Products of the largest uint8 and int8 values, [8, 32]. */
+/** Sums of 8 products of the largest uint8 and int8 values, [8, 32]. */
 export async function multiply(options: { readonly exactInt8?: boolean }): Promise<Float32Array> {
   const graph = new Graph();
   const key = "layer.weight";
   graph.output("y", linear(graph.input("x", [ROWS, WIDTH]), graph.param(key, [OUT, WIDTH])));
   const groups = linearGroups(graph, /weight/);
   quantizeLinears(graph, groups);
+  const keys = { ...quantizedKeys(key), ...smoothingKeys(groups[0]!.name) };
   const values = tensor("int8", [WIDTH, OUT], new Int8Array(WIDTH * OUT).fill(LARGEST_WEIGHT));
   embedParams(
     graph,
     new Map<string, Tensor>([
-      [quantizedKeys(key).values, values],
-      [quantizedKeys(key).scale, float32(new Float32Array(OUT).fill(1))],
-      [smoothingKey(groups[0]!.name), float32(new Float32Array(WIDTH).fill(1))],
+      [keys.values, values],
+      [keys.scale, float32(new Float32Array(OUT).fill(1))],
+      [keys.offset, float32(new Float32Array(OUT))],
+      [keys.mean, float32(new Float32Array(WIDTH))],
+      [keys.factors, float32(new Float32Array(WIDTH).fill(1))],
     ]),
   );
   const engine = await Engine.create(serialize(graph), { ...options, name: "int8 check" });

@@ -48,8 +48,9 @@ export async function calibrateModel(
   const size = { width, height, numFrames };
   const model = await LoadedModel.of(folder, { device: "cpu", threads });
   try {
-    const segments = await sampleSegments(model, size);
-    announce(`generates ${segments.length} segments of ${numFrames} frames of ${width}x${height} in float32`);
+    const [segments, heldOut] = [await sampleSegments(model, size, 0), await sampleSegments(model, size, 1)];
+    const numSegments = segments.length + heldOut.length;
+    announce(`generates ${numSegments} segments of ${numFrames} frames of ${width}x${height} in float32`);
     const result = await calibrateInt8({
       config: description.dit,
       shape: denoiserShape(description, size),
@@ -58,6 +59,7 @@ export async function calibrateModel(
         phase2: await model.denoiserWeights("phase2"),
       },
       segments,
+      heldOut,
       schedule: flowMatchSchedule(steps, { shift }),
       guidanceScale,
       seed: 0,
@@ -71,7 +73,7 @@ export async function calibrateModel(
     await writeInt8Calibration(target, {
       groups,
       velocityError,
-      fingerprint: await weightsFingerprint(base),
+      fingerprint: await weightsFingerprint(folder),
     });
     return { ...result, path: target };
   } finally {

@@ -7,31 +7,35 @@ import { conditionFrames, renderSeriesClip } from "../../training/render-trainin
 
 /** Clips of a series that nothing else uses. */
 const SERIES = "int8 calibration";
-const NUM_CLIPS = 2;
 
-/** One segment of each phase for each clip; those of phase 2 keep frames of the rendered truth. */
-export async function sampleSegments(model: LoadedModel, size: SegmentSize): Promise<CalibrationSegment[]> {
+/**
+ * One segment of each phase for a clip; that of phase 2 keeps frames of the rendered truth.
+ * @param index of the clip; each has a dancer of its own
+ */
+export async function sampleSegments(
+  model: LoadedModel,
+  size: SegmentSize,
+  index: number,
+): Promise<CalibrationSegment[]> {
   const { defaults, skeleton } = model.description;
   const { headFrames, tailFrames } = planSegments(size.numFrames + 1, { segmentFrames: size.numFrames });
   const recipe = { series: SERIES, world: "easy", ...size, headFrames, tailFrames } as const;
+  const { clip, reference } = renderSeriesClip(recipe, index);
+  const { frames, skeletons, handNormals } = conditionFrames(clip, skeleton);
+  const scene = {
+    ...(await model.encodeReference(reference)),
+    contexts: {
+      positive: (await model.encodePrompt(clip.caption)).context,
+      negative: (await model.encodePrompt(defaults.negativePrompt)).context,
+    },
+    subjectTokens: null,
+  };
+  const kept = { head: frames.slice(0, headFrames), tail: frames.slice(frames.length - tailFrames) };
+  const videos = { skeleton: skeletons, handNormals };
   const segments: CalibrationSegment[] = [];
-  for (let index = 0; index < NUM_CLIPS; index++) {
-    const { clip, reference } = renderSeriesClip(recipe, index);
-    const { frames, skeletons, handNormals } = conditionFrames(clip, skeleton);
-    const scene = {
-      ...(await model.encodeReference(reference)),
-      contexts: {
-        positive: (await model.encodePrompt(clip.caption)).context,
-        negative: (await model.encodePrompt(defaults.negativePrompt)).context,
-      },
-      subjectTokens: null,
-    };
-    const kept = { head: frames.slice(0, headFrames), tail: frames.slice(frames.length - tailFrames) };
-    for (const phase of ["phase1", "phase2"] as const) {
-      const videos = { skeleton: skeletons, handNormals };
-      const conditions = await encodeConditions(model.vae, videos, phase === "phase1" ? NOTHING_KEPT : kept);
-      segments.push({ phase, inputs: { ...scene, ...conditions } });
-    }
+  for (const phase of ["phase1", "phase2"] as const) {
+    const conditions = await encodeConditions(model.vae, videos, phase === "phase1" ? NOTHING_KEPT : kept);
+    segments.push({ phase, inputs: { ...scene, ...conditions } });
   }
   return segments;
 }

@@ -118,14 +118,16 @@ function wayRow({
   segmentFrames,
   numSegments,
   sharing,
+  blocksPerStage,
   memory,
   estimatedMs,
   rereadMs,
   fits,
 }: ModelPlan): string[] {
   const shared = sharing === null ? "no sharing" : `sharing ${sharingText(sharing)}`;
+  const staged = blocksPerStage === null ? "" : `, stages of ${blocksPerStage} blocks`;
   return [
-    `${numSegments} segments of ${segmentFrames} frames, ${shared}`,
+    `${numSegments} segments of ${segmentFrames} frames, ${shared}${staged}`,
     formatBytes(memory.totalBytes),
     formatDuration(estimatedMs.total + rereadMs),
     fits ? "fits" : "does not fit",
@@ -252,6 +254,6 @@ async function weightsOf(
     description: model.description,
     denoiser: storedSizes(new Map(stored)),
     finetuningBytes,
-    int8: isInt8 ? await readInt8Calibration(model.path, base) : null,
+    int8: isInt8 ? await readInt8Calibration(model) : null,
   };
 }

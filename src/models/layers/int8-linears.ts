@@ -9,7 +9,7 @@ export {
   observedName,
   quantizeLinears,
   quantizedKeys,
-  smoothingKey,
+  smoothingKeys,
 } from "../../graph/index.ts";
 
 /** The linear layers of a denoiser's graph that can be computed in int8, by what they read. */

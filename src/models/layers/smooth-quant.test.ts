@@ -7,13 +7,13 @@ import {
   observedName,
   quantizeLinears,
   quantizedKeys,
-  smoothingKey,
+  smoothingKeys,
 } from "../../graph/index.ts";
 import { type Feeds, evaluate } from "../../graph/testing.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, float32, sizeOf } from "../../tensor/tensor.ts";
 import { addLora } from "./lora.ts";
-import { type ActivationStats, quantizeWeight, searchSmoothing } from "./smooth-quant.ts";
+import { type Smoothing, quantizeWeight, searchSmoothing } from "./smooth-quant.ts";
 
 const ROWS = 96;
 const WIDTH = 64;
@@ -42,9 +42,10 @@ function normals(name: string, shape: readonly number[], scale = 1): Tensor<"flo
   );
 }
 
-/** Every eighth channel is 30 times larger than the others. */
+/** Every eighth channel is 30 times larger than the others, and every channel lies around a mean of its own. */
 const x = normals("x", [2, ROWS / 2, WIDTH]);
-x.data.forEach((_, i) => (x.data[i]! *= i % 8 === 0 ? 30 : 1));
+const means = normals("means", [WIDTH], 3).data;
+x.data.forEach((_, i) => (x.data[i] = (x.data[i]! + means[i % WIDTH]!) * (i % 8 === 0 ? 30 : 1)));
 const feeds: Feeds = {
   x,
   "attn.q.weight": normals("q", [OUT.q, WIDTH]),
@@ -64,28 +65,31 @@ function feedsOf(graph: Graph, more: Feeds = {}): Feeds {
 
 const weights = ["attn.q.weight", "attn.k.weight"].map((key) => feeds[key] as Tensor<"float32">);
 
-async function observe(): Promise<ActivationStats> {
+/** What the graph gives of the activations, [rows, in]. */
+async function observe(): Promise<Tensor<"float32">> {
   const graph = attention();
   const groups = linearGroups(graph, TARGETS);
   observeLinears(graph, groups);
   const results = await evaluate(graph, feedsOf(graph));
-  const of = (what: "min" | "max" | "meanSquare") =>
-    results[observedName(groups[0]!.name, what)]!.data as Float32Array;
-  return { min: of("min"), max: of("max"), meanSquare: of("meanSquare") };
+  return results[observedName(groups[0]!.name)] as Tensor<"float32">;
 }
 
 /** Error of the quantised layers' outputs relative to their size, over both layers. */
-async function measure(factors: Float32Array, withLora = false): Promise<number> {
+async function measure(smoothing: Smoothing, withLora = false): Promise<number> {
   const plain = attention(withLora);
   const expected = await evaluate(plain, feedsOf(plain));
   const graph = attention(withLora);
   const groups = linearGroups(graph, TARGETS);
   quantizeLinears(graph, groups);
-  const more: Record<string, Tensor> = { [smoothingKey(groups[0]!.name)]: float32(factors) };
+  const { mean, factors } = smoothingKeys(groups[0]!.name);
+  const more: Record<string, Tensor> = {
+    [mean]: float32(smoothing.mean),
+    [factors]: float32(smoothing.factors),
+  };
   for (const key of groups[0]!.weights) {
-    const { values, scale } = quantizeWeight(feeds[key] as Tensor<"float32">, factors);
-    more[quantizedKeys(key).values] = values;
-    more[quantizedKeys(key).scale] = scale;
+    const quantized = quantizeWeight(feeds[key] as Tensor<"float32">, smoothing);
+    const keys = quantizedKeys(key);
+    for (const part of ["values", "scale", "offset"] as const) more[keys[part]] = quantized[part];
   }
   const results = await evaluate(graph, feedsOf(graph, more));
   const relative = (["q", "k"] as const).map((name) => {
@@ -108,36 +112,75 @@ test("layers that read the same activations are one group", () => {
   expect(linearGroups(attention(), /\.v\.weight$/)).toEqual([]);
 });
 
-test("ranges and mean squares of channels are observed", async () => {
-  const stats = await observe();
-  const channel = 8;
-  const values = Array.from({ length: ROWS }, (_, row) => x.data[row * WIDTH + channel]!);
-  expect(stats.min[channel]).toBe(Math.min(...values));
-  expect(stats.max[channel]).toBe(Math.max(...values));
-  expect(stats.meanSquare[channel]).toBeCloseTo(values.reduce((sum, v) => sum + v * v, 0) / ROWS, 2);
+test("rows spread over the activations are observed", async () => {
+  const { data, shape } = await observe();
+  expect(shape).toEqual([64, WIDTH]);
+  for (const [row, source] of [
+    [0, 0],
+    [1, 2],
+    [63, 95],
+  ] as const) {
+    expect(data.slice(row * WIDTH, (row + 1) * WIDTH)).toEqual(
+      x.data.slice(source * WIDTH, (source + 1) * WIDTH),
+    );
+  }
 });
 
 test("the search foresees the error that is measured, and finds a much smaller one", async () => {
-  const stats = await observe();
-  const { factors, alpha, error } = searchSmoothing([stats], weights);
-  const measured = await measure(factors);
-  expect(alpha).not.toBeNull();
-  expect(measured / error).toBeGreaterThan(0.85);
-  expect(measured / error).toBeLessThan(1.15);
+  const rows = await observe();
+  const found = searchSmoothing([rows], weights);
+  const measured = await measure(found);
+  expect(found.alpha).not.toBeNull();
+  expect(measured / found.error).toBeGreaterThan(0.85);
+  expect(measured / found.error).toBeLessThan(1.15);
   expect(measured).toBeLessThan(0.015);
-  expect(measured).toBeLessThan(0.5 * (await measure(new Float32Array(WIDTH).fill(1))));
+  const [zeros, ones] = [new Float32Array(WIDTH), new Float32Array(WIDTH).fill(1)];
+  const { mean, factors } = found;
+  expect(measured).toBeLessThan(0.6 * (await measure({ mean, factors: ones })));
+  expect(measured).toBeLessThan(0.6 * (await measure({ mean: zeros, factors })));
 });
 
 test("low-rank pairs stay in float32 beside the quantised weight", async () => {
-  const { factors } = searchSmoothing([await observe()], weights);
-  expect(await measure(factors, true)).toBeLessThan(0.015);
+  expect(await measure(searchSmoothing([await observe()], weights), true)).toBeLessThan(0.015);
+});
+
+test("a small row keeps its precision beside large ones", async () => {
+  const rows = 4;
+  const graph = new Graph();
+  const key = "attn.q.weight";
+  graph.output("y", linear(graph.input("x", [rows, WIDTH]), graph.param(key, [OUT.q, WIDTH])));
+  quantizeLinears(graph, linearGroups(graph, TARGETS));
+  const smoothing = { mean: new Float32Array(WIDTH), factors: new Float32Array(WIDTH).fill(1) };
+  const weight = feeds[key] as Tensor<"float32">;
+  const quantized = quantizeWeight(weight, smoothing);
+  const keys = { ...quantizedKeys(key), ...smoothingKeys("attn.q.") };
+  const scales = [1, 1e-6, 1e6, 0];
+  const one = normals("row", [WIDTH]).data;
+  const results = await evaluate(graph, {
+    x: float32(
+      scales.flatMap((scale) => [...one].map((v) => scale * v)),
+      [rows, WIDTH],
+    ),
+    [keys.values]: quantized.values,
+    [keys.scale]: quantized.scale,
+    [keys.offset]: quantized.offset,
+    [keys.mean]: float32(smoothing.mean),
+    [keys.factors]: float32(smoothing.factors),
+  });
+  const y = results["y"]!.data as Float32Array;
+  for (let i = 0; i < OUT.q; i++) {
+    const exact = one.reduce((sum, v, j) => sum + v * weight.data[i * WIDTH + j]!, 0);
+    scales.forEach((scale, row) =>
+      expect(Math.abs(y[row * OUT.q + i]! - scale * exact)).toBeLessThanOrEqual(0.25 * scale),
+    );
+  }
 });
 
 test("channels and columns of zeros are no exception", () => {
-  const stats = { min: new Float32Array(2), max: Float32Array.of(0, 1), meanSquare: Float32Array.of(0, 0.5) };
+  const rows = float32([0, 0, 0, 1], [2, 2]);
   const weight = float32([0, 0, 1, 2], [2, 2]);
-  const { factors, error } = searchSmoothing([stats], [weight]);
-  expect(error).toBeLessThan(0.01);
-  const { values, scale } = quantizeWeight(weight, factors);
+  const found = searchSmoothing([rows], [weight]);
+  expect(found.error).toBeLessThan(0.01);
+  const { values, scale } = quantizeWeight(weight, found);
   expect([scale.data[0], values.data[0], values.data[2]]).toEqual([0, 0, 0]);
 });
