@@ -3,11 +3,11 @@ import { Denoiser, type SegmentInputs } from "../src/diffusion/denoiser.ts";
 import { FinetunedWeights } from "../src/diffusion/finetuned-weights.ts";
 import { guidedVelocity } from "../src/diffusion/guidance.ts";
 import { VideoVae } from "../src/diffusion/latents.ts";
-import { type NetworkCost, engineBytes, networkCost, stagedCost } from "../src/diffusion/network-cost.ts";
-import { vaeCost } from "../src/diffusion/vae-cost.ts";
+import { vaeBytes, vaeCost } from "../src/diffusion/vae-cost.ts";
 import { createImage } from "../src/media/pixels.ts";
 import { buildClipVision } from "../src/models/clip-vision/build.ts";
 import { CLIP_VISION_PRESETS } from "../src/models/clip-vision/config.ts";
+import { type NetworkCost, networkCost, stagedCost } from "../src/models/network-cost.ts";
 import { buildUmt5 } from "../src/models/umt5/build.ts";
 import { UMT5_PRESETS } from "../src/models/umt5/config.ts";
 import { type WanDiTShape, buildWanDiT } from "../src/models/wan-dit/build.ts";
@@ -19,7 +19,7 @@ import { buildVaeDecoder, buildVaeEncoder } from "../src/models/wan-vae/model.ts
 import type { Graph } from "../src/graph/index.ts";
 import type { Lane } from "../src/runtime/lane.ts";
 import type { Checkpoint } from "../src/runtime/safetensors.ts";
-import { SharedWeights } from "../src/runtime/shared-weights.ts";
+import { MAP_BEYOND_BYTES, SharedWeights } from "../src/runtime/shared-weights.ts";
 import type { WeightSpec } from "../src/runtime/weights.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Tensor, float32, int64, sizeOf } from "../src/tensor/tensor.ts";
@@ -61,7 +61,7 @@ function denoiser(options: PartOptions): FullSizePart {
   const { video, ref } = countTokens(config, shape);
   const branch = stagedCost(
     wanDiTStages(config, shape, null, blocksPerStage).map((build) => build()),
-    true,
+    MAP_BEYOND_BYTES,
   );
   return {
     title:
@@ -105,7 +105,7 @@ function encoder(
   return {
     title,
     specs: [...build().params.values()],
-    cost: networkCost(build()),
+    cost: networkCost(build(), MAP_BEYOND_BYTES),
     run: async (checkpoint, lane) => {
       const weights = new SharedWeights(lane, checkpoint, { model: title });
       const session = await weights.session(build(), { name: title, threads });
@@ -139,7 +139,8 @@ function imageEncoder({ threads }: PartOptions): FullSizePart {
 
 /** A video encoded and decoded. */
 function vae({ threads, width, height, numFrames }: PartOptions): FullSizePart {
-  const { encode, decode } = vaeCost(WAN_VAE, { width, height, numFrames }, false);
+  const cost = vaeCost(WAN_VAE, { width, height, numFrames }, false);
+  const { encode, decode } = cost;
   const chunk = { position: "next", numLatentFrames: 1, latentHeight: 2, latentWidth: 2 } as const;
   const [encoding, decoding] = [buildVaeEncoder(WAN_VAE, chunk), buildVaeDecoder(WAN_VAE, chunk)];
   return {
@@ -149,7 +150,7 @@ function vae({ threads, width, height, numFrames }: PartOptions): FullSizePart {
       flops: encode.flops + decode.flops,
       effort: encode.effort + decode.effort,
       heldBytes: encode.weightBytes + decode.weightBytes,
-      engineBytes: engineBytes(encode.workingBytes + decode.workingBytes),
+      engineBytes: vaeBytes(cost),
     },
     run: async (checkpoint, lane) => {
       const weights = new SharedWeights(lane, checkpoint, { model: "the VAE" });

@@ -11,14 +11,13 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Lane } from "../src/runtime/lane.ts";
-import { matmulSpeed } from "../src/runtime/measure.ts";
 import { openSafetensors } from "../src/runtime/safetensors.ts";
 import { UserError } from "../src/tensor/errors.ts";
 import { Random } from "../src/tensor/random.ts";
 import { FULL_SIZE_PARTS } from "./full-size-parts.ts";
 import { MemoryWatch } from "./memory-watch.ts";
 import { writeSparseCheckpoint } from "./sparse-checkpoint.ts";
-import { processorSeconds } from "./stopwatch.ts";
+import { compared, processorPeak, processorSeconds } from "./stopwatch.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -47,16 +46,7 @@ const part = make({
 });
 const { flops, effort, heldBytes, engineBytes } = part.cost;
 
-/** GFLOPS of matrix products per second of processor time. */
-async function peakSpeed(): Promise<number> {
-  const [numProducts, numRuns] = [32, 3];
-  const seconds = await processorSeconds(() => matmulSpeed({ threads, numProducts, numRuns }));
-  return (numRuns * numProducts * 2 * 1024 ** 3) / seconds / 1e9;
-}
-
 const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
-const compared = (predicted: number, measured: number): string =>
-  `${((100 * predicted) / measured - 100).toFixed(0)} % off`;
 
 console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${threads} of ${cpus().length} threads, float32`);
 console.log(`${part.title}; ${(flops / 1e12).toFixed(2)} TFLOP`);
@@ -69,7 +59,7 @@ try {
   const path = join(folder, "weights.safetensors");
   const shapes = new Map(part.specs.map((spec) => [spec.name, spec.shape] as const));
   const fileBytes = await writeSparseCheckpoint(path, shapes, new Random("weights"));
-  const peakBefore = await peakSpeed();
+  const peakBefore = await processorPeak(threads);
   const watch = new MemoryWatch();
   await watch.sample();
   const programBytes = watch.anonymousBytes;
@@ -80,7 +70,7 @@ try {
   });
   const wallSeconds = (performance.now() - begin) / 1000;
   await watch.stop();
-  const peak = (peakBefore + (await peakSpeed())) / 2;
+  const peak = (peakBefore + (await processorPeak(threads))) / 2;
   const size = Math.sqrt(made.reduce((sum, x) => sum + x * x, 0) / made.length);
   console.log(`weights ${gib(fileBytes)} if the file were full; result of size ${size.toFixed(3)}`);
   const speed = flops / seconds / 1e9;

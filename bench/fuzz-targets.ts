@@ -1,6 +1,7 @@
 /** The kinds of files that come from strangers, each with a good example to damage. */
 import { dirname } from "node:path";
 import { TINY_MODEL } from "../src/diffusion/testing.ts";
+import { openLora } from "../src/diffusion/lora-file.ts";
 import { openModelFolder } from "../src/diffusion/model-folder.ts";
 import { PromptTokenizer } from "../src/diffusion/tokenizer.ts";
 import { openCheckpoint } from "../src/runtime/checkpoint.ts";
@@ -50,6 +51,16 @@ const HEADER = JSON.stringify({
   b: { dtype: "BF16", shape: [4], data_offsets: [8, 16] },
 });
 
+const LORA_LAYER = "diffusion_model.blocks.0.self_attn.q";
+const LORA_HEADER = JSON.stringify({
+  [`${LORA_LAYER}.lora_down.weight`]: { dtype: "F32", shape: [1, 2], data_offsets: [0, 8] },
+  [`${LORA_LAYER}.lora_up.weight`]: { dtype: "F32", shape: [1, 1], data_offsets: [8, 12] },
+  [`${LORA_LAYER}.alpha`]: { dtype: "F32", shape: [], data_offsets: [12, 16] },
+});
+
+const PARTS =
+  '{"folder":".","parts":{"vae":"whole.safetensors","dit":"header.safetensors","base":"pickle.ckpt"}}';
+
 /** A target whose whole file is damaged. */
 function whole(fileName: string, bytes: Uint8Array, open: FuzzTarget["open"]): FuzzTarget {
   return { fileName, open, make: (random, mutate) => mutate(bytes, random) };
@@ -89,6 +100,16 @@ export function fuzzTargets(): FuzzTarget[] {
     whole("tokenizer.json", bytesOf(captionTokenizerJson()), async (path) => {
       const tokenizer = await PromptTokenizer.load(path);
       tokenizer.tokenize("a woman is dancing in a street, 舞蹈 <pad> </s>");
+    }),
+    {
+      fileName: "lora.safetensors",
+      open: async (path) => {
+        await (await openLora(path)).readFloat32();
+      },
+      make: (random, mutate) => withHeader(mutate(bytesOf(LORA_HEADER), random)),
+    },
+    whole("parts.json", bytesOf(PARTS), async (path) => {
+      await openModelFolder(path);
     }),
     whole("model.json", bytesOf(JSON.stringify(TINY_MODEL)), async (path) => {
       await openModelFolder(dirname(path));

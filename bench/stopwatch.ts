@@ -1,3 +1,5 @@
+import { matmulSpeed } from "../src/runtime/measure.ts";
+
 /** Median of the durations of `count` runs after one that is not counted, in seconds. */
 export async function medianSeconds(count: number, run: () => Promise<unknown>): Promise<number> {
   await run();
@@ -16,4 +18,17 @@ export async function processorSeconds(run: () => Promise<unknown>): Promise<num
   await run();
   const { user, system } = process.cpuUsage(begin);
   return (user + system) / 1e6;
+}
+
+/** GFLOPS of matrix products per second of processor time: what other work in processor time is compared with. */
+export async function processorPeak(threads: number): Promise<number> {
+  const [numProducts, numRuns] = [32, 3];
+  const seconds = await processorSeconds(() => matmulSpeed({ threads, numProducts, numRuns }));
+  return (numRuns * numProducts * 2 * 1024 ** 3) / seconds / 1e9;
+}
+
+/** How far a prediction lies beside what was measured, e.g. "8 % too high". */
+export function compared(predicted: number, measured: number): string {
+  const percent = Math.round((100 * predicted) / measured - 100);
+  return `${Math.abs(percent)} % too ${percent < 0 ? "low" : "high"}`;
 }

@@ -1,7 +1,7 @@
 /** What it takes to make one segment, counted from shapes: nothing is run. */
-import { paramBytes } from "../graph/index.ts";
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { quantizeLinears } from "../models/layers/int8-linears.ts";
+import { type NetworkCost, NO_NETWORK, networkCost, stagedCost } from "../models/network-cost.ts";
 import { buildUmt5 } from "../models/umt5/build.ts";
 import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { countTokens, sharedKeyBytes } from "../models/wan-dit/cost.ts";
@@ -13,8 +13,9 @@ import { type SharingSite } from "./denoiser.ts";
 import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
 import { type SegmentSize, denoiserShape } from "./loaded-model.ts";
 import { type ModelDescription } from "./model-folder.ts";
-import { type NetworkCost, NO_NETWORK, networkCost, stagedCost } from "./network-cost.ts";
 import { type VaeCost, vaeCost } from "./vae-cost.ts";
+
+export type { NetworkCost };
 
 export interface SegmentCost {
   /** Tokens in self-attention (video, reference) and in cross-attention (text, image). */
@@ -77,8 +78,8 @@ export function segmentCost(
     share: sharing ? denoiserCost(description, shape, sharing, ways) : predict,
     isStaged: blocksPerStage !== null,
     vae: vaeCost(description.vae, size, isTiled),
-    textEncoder: networkCost(buildUmt5(textEncoder, { numTokens: shape.textTokens! })),
-    imageEncoder: takesImage ? networkCost(buildClipVision(imageEncoder)) : NO_NETWORK,
+    textEncoder: networkCost(buildUmt5(textEncoder, { numTokens: shape.textTokens! }), MAP_BEYOND_BYTES),
+    imageEncoder: takesImage ? networkCost(buildClipVision(imageEncoder), MAP_BEYOND_BYTES) : NO_NETWORK,
     sharedKeyBytes: site
       ? sharedKeyBytes(dit, shape, site.blocks.length, 1, bytesPerElement(site.keyDType ?? "float16"))
       : 0,
@@ -91,13 +92,12 @@ function denoiserCost(
   kv: KvSharing | null,
   { blocksPerStage = null, int8 = null }: SegmentWays,
 ): NetworkCost {
-  const whole = buildWanDiT(dit, shape, kv);
-  const isMapped = paramBytes(whole) > MAP_BEYOND_BYTES;
-  if (blocksPerStage !== null) {
-    const stages = wanDiTStages(dit, shape, kv, blocksPerStage).map((build) => build());
-    if (int8) for (const graph of stages) quantizeLinears(graph, int8Groups(graph, int8));
-    return stagedCost(stages, isMapped);
-  }
-  if (int8) quantizeLinears(whole, int8Groups(whole, int8));
-  return networkCost(whole, isMapped);
+  const graphs =
+    blocksPerStage === null
+      ? [buildWanDiT(dit, shape, kv)]
+      : wanDiTStages(dit, shape, kv, blocksPerStage).map((build) => build());
+  if (int8) for (const graph of graphs) quantizeLinears(graph, int8Groups(graph, int8));
+  return blocksPerStage === null
+    ? networkCost(graphs[0]!, MAP_BEYOND_BYTES)
+    : stagedCost(graphs, MAP_BEYOND_BYTES);
 }

@@ -1,4 +1,5 @@
 /** What the VAE takes for one segment, counted from shapes. */
+import { engineBytes } from "../models/network-cost.ts";
 import { type RunCost, runCost } from "../models/run-cost.ts";
 import { type WanVaeConfig, numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
 import { buildVaeDecoder, buildVaeEncoder } from "../models/wan-vae/model.ts";
@@ -43,4 +44,9 @@ export function vaeCost(config: WanVaeConfig, size: SegmentSize, isTiled: boolea
     tileWidth: (right - left) * stride,
     tileHeight: (bottom - top) * stride,
   };
+}
+
+/** Memory of the VAE's graphs with what layers remember from chunk to chunk. */
+export function vaeBytes({ encode, decode }: VaeCost): number {
+  return engineBytes(encode.workingBytes + decode.workingBytes);
 }

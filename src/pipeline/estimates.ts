@@ -1,8 +1,7 @@
 /** Operations, memory and time of a run, counted from shapes and a few measured speeds. */
 import { guidanceBranches } from "../diffusion/guidance.ts";
-import { type NetworkCost, engineBytes } from "../diffusion/network-cost.ts";
-import type { SegmentCost } from "../diffusion/segment-cost.ts";
-import type { VaeCost } from "../diffusion/vae-cost.ts";
+import type { NetworkCost, SegmentCost } from "../diffusion/segment-cost.ts";
+import { type VaeCost, vaeBytes } from "../diffusion/vae-cost.ts";
 import type { Plan } from "./plan.ts";
 import { segmentWork } from "./segment-work.ts";
 import type { SamplingSettings } from "./settings.ts";
@@ -106,11 +105,6 @@ export function estimateWork(
   return { encodeFlops, baseFlops, interpolateFlops, decodeFlops, totalFlops };
 }
 
-/** Memory of the VAE's graphs with what layers remember from chunk to chunk. */
-export function vaeBytes({ encode, decode }: VaeCost): number {
-  return engineBytes(encode.workingBytes + decode.workingBytes);
-}
-
 /** @param isSeen whether poses have to be found in the driving video first */
 export function estimateMemory(
   cost: SegmentCost,
@@ -139,8 +133,8 @@ export function estimateMemory(
   return { ...parts, totalBytes: PROGRAM_BYTES + Math.max(left + generating, perceiving) };
 }
 
-function encoderBytes({ heldBytes, engineBytes: running }: NetworkCost): number {
-  return heldBytes + running;
+function encoderBytes({ heldBytes, engineBytes }: NetworkCost): number {
+  return heldBytes + engineBytes;
 }
 
 /**

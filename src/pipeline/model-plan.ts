@@ -33,6 +33,8 @@ export interface ModelPlanRequest extends Pick<CheckedGenerateRequest, "kvShare"
   readonly gflops: number;
   /** Memory there is for everything. */
   readonly memoryBytes: number;
+  /** Whether the denoiser runs in stages where it need not, which leaves one graph open in place of three. */
+  readonly inStages?: boolean;
 }
 
 /** What a model's own numbers are. */
@@ -119,13 +121,14 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
 /** A device holds what it works with as float32; from main memory, pages of files can be dropped. */
 function chooseLength(
   { description, denoiser }: ModelWeights,
-  { isAccelerator, memoryBytes }: ModelPlanRequest,
+  { isAccelerator, memoryBytes, inStages = false }: ModelPlanRequest,
 ): number | null {
   const { numLayers } = description.dit;
-  if (!isAccelerator) return stageLength(denoiser, numLayers, memoryBytes);
+  const roomBytes = inStages ? 0 : memoryBytes;
+  if (!isAccelerator) return stageLength(denoiser, numLayers, roomBytes);
   const widening = denoiser.floatBytes / denoiser.storedBytes;
   const held = { ...denoiser, storedBytes: denoiser.floatBytes, blockBytes: widening * denoiser.blockBytes };
-  return stageLength(held, numLayers, memoryBytes);
+  return stageLength(held, numLayers, roomBytes);
 }
 
 /** What `estimateMemory` leaves out: finetunings beside a base in its files, and large weights on accelerators. */
@@ -151,12 +154,16 @@ function withWeights(
 const MIN_SEGMENT_FRAMES = 17;
 
 /**
- * Ways to make a video, each taking less memory than the one before, up to the first that fits: as asked, without
- * background sharing, with shorter segments.
+ * Ways to make a video, each taking less memory than the one before, up to the first that fits: as asked, in stages where
+ * the model can be, without background sharing, with shorter segments.
  */
 export async function planWays(weights: ModelWeights, request: ModelPlanRequest): Promise<ModelPlan[]> {
   const ways = [await planModel(weights, request)];
   if (ways[0]!.fits) return ways;
+  if (ways[0]!.blocksPerStage === null && ways[0]!.sharing) {
+    const staged = await planModel(weights, { ...request, inStages: true });
+    if (staged.fits) return [...ways, staged];
+  }
   const alone: ModelPlanRequest = { ...request, kvShare: "off" };
   if (ways[0]!.sharing) ways.push(await planModel(weights, alone));
   if (ways.at(-1)!.fits || request.segmentFrames <= MIN_SEGMENT_FRAMES) return ways;

@@ -97,6 +97,7 @@ export interface ChildOutcome {
   readonly ended: boolean;
   /** The most memory it has had; 0 when it was killed. */
   readonly peakBytes: number;
+  readonly processorSeconds: number;
 }
 
 /**
@@ -111,14 +112,15 @@ export async function generateInChild(
   const child = spawn(process.execPath, argv, { stdio: ["ignore", "pipe", "inherit"] });
   const closed = once(child, "close");
   let numEvents = 0;
-  let peakBytes = 0;
+  let [peakBytes, processorSeconds] = [0, 0];
   for await (const line of createInterface({ input: child.stdout })) {
     if (line.startsWith("peak ")) peakBytes = Number(line.slice("peak ".length));
+    if (line.startsWith("processor ")) processorSeconds = Number(line.slice("processor ".length));
     if (line !== "event") continue;
     numEvents++;
     if (numEvents === kill?.afterEvents) setTimeout(() => child.kill("SIGKILL"), kill.delayMs);
   }
   const [code] = (await closed) as [number | null];
   if (code !== 0 && !child.killed) throw new Error(`generate ended with exit code ${code}`);
-  return { numEvents, ended: code === 0, peakBytes };
+  return { numEvents, ended: code === 0, peakBytes, processorSeconds };
 }

@@ -1,9 +1,8 @@
 /** Whether the VAE works in tiles: by request, or where whole frames would take too much memory. */
 import type { ModelDescription } from "../diffusion/model-folder.ts";
 import type { SegmentSize } from "../diffusion/loaded-model.ts";
-import { type VaeCost, vaeCost } from "../diffusion/vae-cost.ts";
+import { type VaeCost, vaeBytes, vaeCost } from "../diffusion/vae-cost.ts";
 import { freeMemoryBytes } from "../runtime/measure.ts";
-import { vaeBytes } from "./estimates.ts";
 import { readSettings } from "./read-work-directory.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
 

@@ -86,6 +86,16 @@ test("sends blocks through memory a few at a time as a run does, and through a d
   expect([whole.blocksPerStage, staged.blocksPerStage]).toEqual([null, 1]);
   // Of the plain graph and two that share, one is open.
   expect(staged.memory.denoiserBytes).toBeLessThan(whole.memory.denoiserBytes);
+  // Where three graphs do not fit, but one does, it is asked for.
+  const small: ModelWeights = { ...large, denoiser: { ...denoiser, storedBytes: 1e5 } };
+  const three = await planModel(small, { ...REQUEST, memoryBytes: 1e9 });
+  const tight: ModelPlanRequest = { ...REQUEST, memoryBytes: three.memory.totalBytes - 1 };
+  expect(
+    (await planWays(small, tight)).map((way) => [way.blocksPerStage, way.sharing !== null, way.fits]),
+  ).toEqual([
+    [null, true, false],
+    [1, true, true],
+  ]);
   const device = { ...REQUEST, isAccelerator: true };
   const { blocksPerStage, memory, rereadBytes } = await planModel(large, { ...device, memoryBytes: 5e9 });
   expect([blocksPerStage, rereadBytes]).toEqual([1, denoiser.storedBytes]);

@@ -1,7 +1,6 @@
 /** What a network takes on the CPU, with its weights held in memory or left in their files: counted from its graph. */
 import { type Graph, matrixParams, paramBytes, valueBytes } from "../graph/index.ts";
-import { runCost } from "../models/run-cost.ts";
-import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
+import { runCost } from "./run-cost.ts";
 
 export interface NetworkCost {
   readonly flops: number;
@@ -38,8 +37,29 @@ const USED_FACTOR = 2;
  */
 const EFFORT_PER_WIDENED = 600;
 
-/** @param isMapped whether weights stay in their files, by default as the size of this graph's has it */
-export function networkCost(graph: Graph, isMapped = isLarge(graph)): NetworkCost {
+/** @param mapBeyondBytes models of more bytes as float32 stay in their files */
+export function networkCost(graph: Graph, mapBeyondBytes: number): NetworkCost {
+  return costOf(graph, paramBytes(graph) > mapBeyondBytes);
+}
+
+/** Stages one after the other: each is closed before the next is opened, but the weights that they hold stay. */
+export function stagedCost(stages: readonly Graph[], mapBeyondBytes: number): NetworkCost {
+  const isMapped = stages.reduce((sum, graph) => sum + paramBytes(graph), 0) > mapBeyondBytes;
+  let sum = NO_NETWORK;
+  for (const graph of stages) {
+    const stage = costOf(graph, isMapped);
+    const handedOn = [...graph.inputs.values()].reduce((bytes, value) => bytes + valueBytes(value), 0);
+    sum = {
+      flops: sum.flops + stage.flops,
+      effort: sum.effort + stage.effort,
+      heldBytes: sum.heldBytes + stage.heldBytes,
+      engineBytes: Math.max(sum.engineBytes, stage.engineBytes + handedOn),
+    };
+  }
+  return sum;
+}
+
+function costOf(graph: Graph, isMapped: boolean): NetworkCost {
   const { flops, effort, weightBytes, workingBytes } = runCost(graph);
   if (!isMapped) {
     const ownBytes = engineBytes(workingBytes) + constantBytes(graph);
@@ -64,26 +84,6 @@ export function networkCost(graph: Graph, isMapped = isLarge(graph)): NetworkCos
   const [largest = 0, smaller = 0] = [...sizes].sort((a, b) => b - a);
   const runBytes = Math.max(engineBytes(workingBytes), USED_FACTOR * workingBytes + largest + smaller);
   return { flops, effort: effort + widening, heldBytes, engineBytes: runBytes };
-}
-
-/** Stages one after the other: each is closed before the next is opened, but the weights that they hold stay. */
-export function stagedCost(stages: Iterable<Graph>, isMapped: boolean): NetworkCost {
-  let sum = NO_NETWORK;
-  for (const graph of stages) {
-    const stage = networkCost(graph, isMapped);
-    const handedOn = [...graph.inputs.values()].reduce((bytes, value) => bytes + valueBytes(value), 0);
-    sum = {
-      flops: sum.flops + stage.flops,
-      effort: sum.effort + stage.effort,
-      heldBytes: sum.heldBytes + stage.heldBytes,
-      engineBytes: Math.max(sum.engineBytes, stage.engineBytes + handedOn),
-    };
-  }
-  return sum;
-}
-
-function isLarge(graph: Graph): boolean {
-  return paramBytes(graph) > MAP_BEYOND_BYTES;
 }
 
 /** Weights in int8 are constants of each graph, which packs them for itself. */
