@@ -81,7 +81,8 @@ async function int8Block(): Promise<Engine> {
     weights.forEach((key, i) => {
       const quantized = quantizeWeight(matrices[i]!, smoothing);
       const keys = quantizedKeys(key);
-      for (const part of ["values", "scale", "offset"] as const) constants.set(keys[part], quantized[part]);
+      for (const part of ["values", "scale", "sums", "offset"] as const)
+        constants.set(keys[part], quantized[part]);
     });
   }
   quantizeLinears(graph, groups);

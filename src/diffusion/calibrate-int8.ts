@@ -264,7 +264,8 @@ class Trial {
           this.quantized.get(id) ?? quantizeWeight(this.options.weights[phase].get(key)!, smoothing);
         this.quantized.set(id, weight);
         const keys = quantizedKeys(key);
-        for (const part of ["values", "scale", "offset"] as const) found.set(keys[part], weight[part]);
+        for (const part of ["values", "scale", "sums", "offset"] as const)
+          found.set(keys[part], weight[part]);
       }
     }
     return found;

@@ -154,7 +154,8 @@ export class FinetunedWeights {
     if (!smoothing) return this.shared.set({ [key]: weight });
     const quantized = quantizeWeight(weight, smoothing);
     const keys = quantizedKeys(key);
-    for (const part of ["values", "scale", "offset"] as const) this.embedded.set(keys[part], quantized[part]);
+    for (const part of ["values", "scale", "sums", "offset"] as const)
+      this.embedded.set(keys[part], quantized[part]);
   }
 
   /** Makes what int8 needs that no phase changes. */

@@ -1,8 +1,9 @@
 /** Linear layers in 8 bits: weights quantised once, activations whenever a run computes them. */
 import { invariant } from "../tensor/errors.ts";
-import { type Tensor, int64, tensor } from "../tensor/tensor.ts";
-import { add, div, maximum, mul, neg, sub } from "./elementwise.ts";
+import { type Tensor, int64 } from "../tensor/tensor.ts";
+import { add, cast, div, maximum, minimum, mul, neg, round, sub } from "./elementwise.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
+import { gemm } from "./linear-ops.ts";
 import { max, min } from "./reduce.ts";
 import { gather, reshape } from "./shape-ops.ts";
 
@@ -22,12 +23,15 @@ export interface QuantizedKeys {
   readonly values: string;
   /** float32 [out]: a column's values times its scale are the weights. */
   readonly scale: string;
+  /** float32 [1, out]: sums of the columns of the rounded weights, which a row's zero point is multiplied by. */
+  readonly sums: string;
   /** float32 [out]: what the layer makes of the mean that is taken from its activations. */
   readonly offset: string;
 }
 
 export function quantizedKeys(weight: string): QuantizedKeys {
-  return { values: `${weight}_int8`, scale: `${weight}_scale`, offset: `${weight}_offset` };
+  const part = (name: string): string => `${weight}_${name}`;
+  return { values: part("int8"), scale: part("scale"), sums: part("sums"), offset: part("offset") };
 }
 
 /** Keys of what happens to the channels of a group's activations before they are rounded, float32 [in] each. */
@@ -80,7 +84,7 @@ export function observeLinears(graph: Graph, groups: readonly LinearGroup[]): vo
 
 /**
  * Computes linear layers in 8 bits: x Wᵀ + b becomes ((x - mean) · factors in uint8) × (W / factors in int8) + W mean + b.
- * Each row of the activations has a scale of its own, found in each run; the int8 weight has one for each column. Weights
+ * Each row of the activations has a range of its own, found in each run; the int8 weight has a scale for each column. Weights
  * are parameters under other keys then, see `quantizedKeys` and `smoothingKeys`. Nothing can be differentiated through
  * the result.
  * @param groups of this graph, as `linearGroups` gives them
@@ -128,19 +132,19 @@ function rootOf(value: Value): Value {
   return producer?.op === "Reshape" ? rootOf(producer.inputs[0]!) : value;
 }
 
-/** Uint8 of a rounded 0: uint8 is what the engine multiplies fast with int8. */
-const ZERO_POINT = 128;
-/** Largest distance of a rounded activation from 0. */
-const ACTIVATION_LEVELS = 127;
+/** Steps between the smallest and the largest uint8. */
+const ACTIVATION_STEPS = 255;
 /** Keeps rows of zeros from being divided by 0. */
 const SMALLEST_STEP = 1e-30;
 
-/** Activations, each row in units of its own. */
+/** Activations, each row in steps of its own from a zero point of its own. */
 interface QuantizedRows {
-  /** uint8 [rows, in], 0 lies at `ZERO_POINT`. */
+  /** uint8 [rows, in] */
   readonly values: Value;
   /** float32 [rows, 1] */
   readonly steps: Value;
+  /** float32 [rows, 1]: what 0 is in `values`. */
+  readonly zeroPoints: Value;
 }
 
 function quantizeActivations(graph: Graph, { name, input }: LinearGroup): QuantizedRows {
@@ -149,17 +153,21 @@ function quantizeActivations(graph: Graph, { name, input }: LinearGroup): Quanti
   const centred = sub(input, graph.param(keys.mean, [width], "float32"));
   const smooth = mul(centred, graph.param(keys.factors, [width], "float32"));
   const flat = { keepDims: false };
-  const largest = maximum(max(smooth, [1], flat), neg(min(smooth, [1], flat)));
-  const steps = maximum(div(largest, ACTIVATION_LEVELS), SMALLEST_STEP);
-  const zeroPoints = graph.constant(tensor("uint8", [rows], new Uint8Array(rows).fill(ZERO_POINT)));
+  const low = minimum(min(smooth, [1], flat), 0);
+  const high = maximum(max(smooth, [1], flat), 0);
+  const steps = maximum(div(sub(high, low), ACTIVATION_STEPS), SMALLEST_STEP);
+  const zeroPoints = neg(round(div(low, steps)));
   const type = { shape: input.shape, dtype: "uint8" as const };
-  const [values] = graph.emit("QuantizeLinear", [smooth, steps, zeroPoints], [type], {
-    attributes: { axis: 0 },
-  });
-  return { values: values!, steps: reshape(steps, [rows, 1]) };
+  const inputs = [smooth, steps, cast(zeroPoints, "uint8")];
+  const [values] = graph.emit("QuantizeLinear", inputs, [type], { attributes: { axis: 0 } });
+  return { values: values!, steps: reshape(steps, [rows, 1]), zeroPoints: reshape(zeroPoints, [rows, 1]) };
 }
 
-function emitProduct(graph: Graph, node: Node, { values, steps }: QuantizedRows): void {
+/**
+ * The engine's product takes one zero point for all rows: 0 is given, and each row's own, times the sums of the columns,
+ * is taken from the product.
+ */
+function emitProduct(graph: Graph, node: Node, { values, steps, zeroPoints }: QuantizedRows): void {
   const [, weight, bias = null] = node.inputs;
   const [output] = node.outputs;
   invariant(weight && output, "a linear layer has a weight");
@@ -167,11 +175,11 @@ function emitProduct(graph: Graph, node: Node, { values, steps }: QuantizedRows)
   const keys = quantizedKeys(weight.name);
   const columns = graph.param(keys.values, [width, out], "int8");
   const columnScale = graph.param(keys.scale, [out], "float32");
-  const zeroPoint = graph.constant(tensor("uint8", [], Uint8Array.of(ZERO_POINT)));
-  const inputs = [values, columns, graph.scalar(1), columnScale, zeroPoint];
+  const inputs = [values, columns, graph.scalar(1), columnScale];
   const [product] = graph.emit("MatMulIntegerToFloat", inputs, [output], { domain: "com.microsoft" });
+  const shifted = gemm(neg(zeroPoints), graph.param(keys.sums, [1, out], "float32"), product!);
+  const scaled = mul(shifted, steps);
   const offset = graph.param(keys.offset, [out], "float32");
-  const scaled = mul(product!, steps);
   // A low-rank term in the place of the bias is a matrix: vectors are added up before.
   const terms =
     bias === null

@@ -12,8 +12,7 @@ import { type Tensor, float32, tensor } from "../tensor/tensor.ts";
 import { Engine } from "./engine.ts";
 
 const [ROWS, WIDTH, OUT] = [8, 8, 32];
-/** Inputs are so small that their step is 1; they are rounded to the largest uint8. */
-const [LARGEST_INPUT, LARGEST_WEIGHT] = [127, 127];
+const [LARGEST_INPUT, LARGEST_WEIGHT] = [255, 127];
 
 let answer: Promise<boolean> | null = null;
 
@@ -42,6 +41,7 @@ export async function multiply(options: { readonly exactInt8?: boolean }): Promi
     new Map<string, Tensor>([
       [keys.values, values],
       [keys.scale, float32(new Float32Array(OUT).fill(1))],
+      [keys.sums, float32(new Float32Array(OUT).fill(WIDTH * LARGEST_WEIGHT), [1, OUT])],
       [keys.offset, float32(new Float32Array(OUT))],
       [keys.mean, float32(new Float32Array(WIDTH))],
       [keys.factors, float32(new Float32Array(WIDTH).fill(1))],

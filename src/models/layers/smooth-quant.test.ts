@@ -89,7 +89,7 @@ async function measure(smoothing: Smoothing, withLora = false): Promise<number> 
   for (const key of groups[0]!.weights) {
     const quantized = quantizeWeight(feeds[key] as Tensor<"float32">, smoothing);
     const keys = quantizedKeys(key);
-    for (const part of ["values", "scale", "offset"] as const) more[keys[part]] = quantized[part];
+    for (const part of ["values", "scale", "sums", "offset"] as const) more[keys[part]] = quantized[part];
   }
   const results = await evaluate(graph, feedsOf(graph, more));
   const relative = (["q", "k"] as const).map((name) => {
@@ -163,6 +163,7 @@ test("a small row keeps its precision beside large ones", async () => {
     ),
     [keys.values]: quantized.values,
     [keys.scale]: quantized.scale,
+    [keys.sums]: quantized.sums,
     [keys.offset]: quantized.offset,
     [keys.mean]: float32(smoothing.mean),
     [keys.factors]: float32(smoothing.factors),

@@ -12,8 +12,10 @@ import { type Tensor, float32, tensor } from "../../tensor/tensor.ts";
  */
 export const INT8_TARGETS = /(?:^|\.)blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.[qo]|ffn\.[02])\.weight$/;
 
-/** Largest magnitude of an int8 weight, and of a rounded activation; -128 is left out, so that both signs reach equally far. */
-const LEVELS = 127;
+/** Largest magnitude of an int8 weight; -128 is left out, so that both signs reach equally far. */
+const WEIGHT_LEVELS = 127;
+/** Steps between the smallest and the largest uint8 activation of a row. */
+const ACTIVATION_STEPS = 255;
 /** Variance of a rounding error, which lies anywhere between -1/2 and 1/2 of a step. */
 const ROUNDING_VARIANCE = 1 / 12;
 
@@ -71,8 +73,8 @@ export function searchSmoothing(
   const errorOf = (factors: Float32Array): number => {
     const divided = weight.squares.map((x, j) => x / factors[j]! ** 2);
     const smoothed = inputPower.map((x, j) => x * factors[j]! ** 2);
-    const inputSteps = meanSquareStep(centred, factors);
-    const weightSteps = weights.reduce((sum, { data }) => sum + squaredSteps(data, factors), 0);
+    const inputSteps = squaredActivationSteps(centred, factors) / activations.numRows;
+    const weightSteps = squaredWeightSteps(weights, factors);
     const noise = ROUNDING_VARIANCE * (inputSteps * sumOf(divided) + weightSteps * sumOf(smoothed));
     return Math.sqrt(noise / Math.max(output, Number.MIN_VALUE));
   };
@@ -87,10 +89,11 @@ export function searchSmoothing(
   return best;
 }
 
-/** A quantised weight: values int8 [in, out], scale float32 [out], and the product with the mean, float32 [out]. */
+/** A quantised weight as `QuantizedKeys` has it: values [in, out], scale [out], sums [1, out], offset [out]. */
 export interface QuantizedWeight {
   readonly values: Tensor<"int8">;
   readonly scale: Tensor<"float32">;
+  readonly sums: Tensor<"float32">;
   readonly offset: Tensor<"float32">;
 }
 
@@ -106,16 +109,27 @@ export function quantizeWeight(
   const [out, width] = shape as [number, number];
   const values = new Int8Array(width * out);
   const scale = new Float32Array(out);
+  const sums = new Float32Array(out);
   const offset = new Float32Array(out);
   for (let i = 0; i < out; i++) {
     const row = data.subarray(i * width, (i + 1) * width);
-    const step = stepOf(row, factors);
+    const step = weightStep(row, factors);
     scale[i] = step;
     offset[i] = dot(row, mean);
     if (step === 0) continue;
-    for (let j = 0; j < width; j++) values[j * out + i] = Math.round((row[j]! * (1 / factors[j]!)) / step);
+    for (let j = 0; j < width; j++) {
+      const value = Math.round(row[j]! / factors[j]! / step);
+      values[j * out + i] = value;
+      sums[i]! += value;
+    }
+    sums[i]! *= step;
   }
-  return { values: tensor("int8", [width, out], values), scale: float32(scale), offset: float32(offset) };
+  return {
+    values: tensor("int8", [width, out], values),
+    scale: float32(scale),
+    sums: float32(sums, [1, out]),
+    offset: float32(offset),
+  };
 }
 
 interface Channels {
@@ -148,25 +162,40 @@ function channelsOf(matrices: readonly Tensor<"float32">[], width: number): Chan
 }
 
 /** The step of a row of a weight divided by factors. */
-function stepOf(row: Float32Array, factors: Float32Array): number {
+function weightStep(row: Float32Array, factors: Float32Array): number {
   let largest = 0;
   for (let j = 0; j < row.length; j++) largest = Math.max(largest, Math.abs(row[j]! / factors[j]!));
-  return largest / LEVELS;
+  return largest / WEIGHT_LEVELS;
 }
 
-/** Sum of the squared steps of the rows of a weight [out, in] divided by factors. */
-function squaredSteps(data: Float32Array, factors: Float32Array): number {
-  const width = factors.length;
+/** Sum of the squared steps of all rows of weights divided by factors. */
+function squaredWeightSteps(weights: readonly Tensor<"float32">[], factors: Float32Array): number {
+  return sumOverRows(weights, factors.length, (row) => weightStep(row, factors) ** 2);
+}
+
+/** Sum of the squared steps of all rows of activations multiplied by factors. The range always includes 0. */
+function squaredActivationSteps(rows: readonly Tensor<"float32">[], factors: Float32Array): number {
+  return sumOverRows(rows, factors.length, (row) => {
+    let [low, high] = [0, 0];
+    for (let j = 0; j < row.length; j++) {
+      const x = row[j]! * factors[j]!;
+      if (x < low) low = x;
+      if (x > high) high = x;
+    }
+    return ((high - low) / ACTIVATION_STEPS) ** 2;
+  });
+}
+
+function sumOverRows(
+  matrices: readonly Tensor<"float32">[],
+  width: number,
+  of: (row: Float32Array) => number,
+): number {
   let sum = 0;
-  for (let i = 0; i < data.length; i += width) sum += stepOf(data.subarray(i, i + width), factors) ** 2;
+  for (const { data } of matrices) {
+    for (let i = 0; i < data.length; i += width) sum += of(data.subarray(i, i + width));
+  }
   return sum;
-}
-
-/** Mean of the squared steps of all rows of activations multiplied by factors. */
-function meanSquareStep(rows: readonly Tensor<"float32">[], factors: Float32Array): number {
-  const inverse = factors.map((x) => 1 / x);
-  const numRows = rows.reduce((sum, { shape }) => sum + shape[0]!, 0);
-  return rows.reduce((sum, { data }) => sum + squaredSteps(data, inverse), 0) / numRows;
 }
 
 /** 1 / s with s = max|x|^alpha / max|w|^(1 - alpha) (Eq. 4). Channels that are always 0 are left as they are. */
