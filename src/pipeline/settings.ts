@@ -71,8 +71,9 @@ export function resolveSampling(
     headFrames: request.headFrames ?? null,
     tailFrames: request.tailFrames ?? null,
   };
-  // A plan of two segments tells whether the lengths fit together, before anything is computed.
-  planSegments(settings.segmentFrames + 1, overlapOptions(settings));
+  // A plan of two segments tells whether the lengths fit together, before anything is computed. Segments of one frame
+  // never do: they make single pictures.
+  planSegments(settings.segmentFrames === 1 ? 1 : settings.segmentFrames + 1, overlapOptions(settings));
   return settings;
 }
 

@@ -12,7 +12,8 @@ type RecordOptions = Pick<
 export class RunRecord {
   private constructor(
     private readonly options: RecordOptions,
-    private savedStep: number,
+    /** Step of the newest checkpoint; null when there is none. */
+    private savedStep: number | null,
   ) {}
 
   /**
@@ -25,7 +26,7 @@ export class RunRecord {
     await mkdir(folder, { recursive: true });
     const state = await loadCheckpoint(folder, fingerprint);
     await forgetStepsAfter(folder, state?.step ?? 0);
-    return { record: new RunRecord(options, state?.step ?? 0), state };
+    return { record: new RunRecord(options, state?.step ?? null), state };
   }
 
   /** Adds a step to the log, and a checkpoint where one is due. */

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Graph, linear, mean, mul, sub } from "../graph/index.ts";
 import { Random } from "../tensor/random.ts";
 import { float32 } from "../tensor/tensor.ts";
+import { loadAverages } from "./checkpoint.ts";
 import { adamW } from "./optimizer.ts";
 import {
   compileTrainStep,
@@ -82,6 +83,15 @@ test("a resumed run equals an uninterrupted one bit for bit", async () => {
   expect((await train(async () => step, initial, passesFor, stopAt37)).step).toBe(37);
   const resumed = await train(async () => step, initial, passesFor, options());
   expect(resumed).toEqual(whole);
+});
+
+test("a run that is stopped before its first step keeps what it starts from", async () => {
+  const step = await regression();
+  await train(async () => step, initial, passesFor, options({ signal: AbortSignal.abort() }));
+  expect(await readdir(folder)).toEqual(["step-00000000.safetensors"]);
+  expect([...(await loadAverages(folder))["weight"]!.data]).toEqual([0, 0, 0]);
+  const whole = await train(async () => step, initial, passesFor, options());
+  expect(whole.step).toBe(120);
 });
 
 test("a folder of another run is refused", async () => {

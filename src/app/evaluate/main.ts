@@ -2,12 +2,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { writeImage } from "../../media/image.ts";
 import { EMBEDDED_MODEL, sharingRanges } from "../../pipeline/request.ts";
-import { InterruptedError, listenForInterrupt } from "../cli/interrupt.ts";
-import { formatDuration } from "../cli/quantities.ts";
-import { reportFailure } from "../cli/report-error.ts";
+import { integer, interruptible, positiveInteger, runProgram } from "./command-line.ts";
 import { type Evaluation, type EvaluationOptions, evaluate } from "./evaluate.ts";
 import type { ClipFigures, VideoName } from "./figures.ts";
 import { jsonReport, markdownReport } from "./report.ts";
@@ -80,21 +78,6 @@ async function runSearch({ out, clips, jobs, model, seed, steps, ranges }: Flags
   });
 }
 
-/** Runs an evaluation that goes on when it is run again, and says how long it took and where its report is. */
-async function interruptible(evaluation: (signal: AbortSignal) => Promise<string>): Promise<void> {
-  const interrupt = listenForInterrupt((message) => console.error(message));
-  const startedAt = performance.now();
-  try {
-    const out = await evaluation(interrupt.signal);
-    console.error(`Took ${formatDuration(performance.now() - startedAt)}; the report is in ${out}.`);
-  } catch (error) {
-    if (!interrupt.signal.aborted) throw error;
-    throw new InterruptedError(`Interrupted. Run the same command again to go on.`);
-  } finally {
-    interrupt.release();
-  }
-}
-
 async function run(flags: Flags): Promise<void> {
   const { out, clips, trainingClips, jobs, model, seed, steps, poseStep, poseQuality } = flags;
   await interruptible(async (signal) => {
@@ -138,24 +121,4 @@ function parseRanges(text: string): SharingRanges {
   return data;
 }
 
-function integer(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError("Expected a whole number of at least 0.");
-  }
-  return value;
-}
-
-function positiveInteger(text: string): number {
-  const value = integer(text);
-  if (value < 1) throw new InvalidArgumentError("Expected a whole number of at least 1.");
-  return value;
-}
-
-try {
-  await program.parseAsync();
-} catch (error) {
-  const { text, exitCode } = reportFailure(error);
-  console.error(text);
-  process.exitCode = exitCode;
-}
+await runProgram(program);

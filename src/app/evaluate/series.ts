@@ -31,6 +31,13 @@ export function heldOutSeries({ defaults }: Pick<ModelDescription, "defaults">):
   return { ...HELD_OUT_SERIES, width, height, numFrames: segments.at(-1)!.start + segmentFrames };
 }
 
+/** Held-out clips at a model's size, of one segment. */
+export function heldOutSegments({
+  defaults: { width, height, segmentFrames },
+}: Pick<ModelDescription, "defaults">): ClipRecipe {
+  return { ...HELD_OUT_SERIES, width, height, numFrames: segmentFrames };
+}
+
 /** Training clips at a model's size. */
 export function trainingSeries({
   defaults: { width, height },

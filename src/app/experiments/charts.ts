@@ -1,0 +1,114 @@
+/** Plots of experiments: a panel for each figure, in one SVG file. */
+import * as Plot from "@observablehq/plot";
+import { ACCENT, BASE, type ChartDocument, INK, chartDocument, svg } from "../charts.ts";
+import { EXPERIMENT_METRICS, type ExperimentFigures, type ExperimentMetric } from "./figures.ts";
+import type { LoraRanks } from "./lora-ranks.ts";
+import type { Phase1Curve } from "./phase1-curve.ts";
+
+const WIDTH = 420;
+const HEIGHT = 260;
+const COLUMNS = 2;
+
+const CURVE_METRICS: readonly ExperimentMetric[] = [
+  "pck10",
+  "psnr",
+  "ssim",
+  "personPsnr",
+  "identity",
+  "frechet",
+];
+const RANK_METRICS: readonly ExperimentMetric[] = ["ssim", "frechet"];
+
+/** A value to compare with, as a line across. */
+interface Level {
+  readonly label: string;
+  readonly value: number;
+}
+
+/** The figures over the steps of the training, with lines for what they are to be compared with. */
+export function curvePlot({ baselines, withoutSkeleton, points }: Phase1Curve): string {
+  const levels = { truth: baselines.truth, VAE: baselines.vae, reference: baselines.reference };
+  return sheet(CURVE_METRICS, (document, metric) => ({
+    document,
+    x: { label: "step" },
+    marks: [
+      ...levelMarks(levelsOf({ ...levels, "no skeleton": withoutSkeleton }, metric)),
+      Plot.lineY(points, { x: "step", y: valueOf(metric), stroke: INK, strokeWidth: 2, marker: "dot" }),
+    ],
+  }));
+}
+
+/** The figures over the ranks: a dot for each seed, a line through the means. */
+export function ranksPlot({ baselines, start, ranks }: LoraRanks): string {
+  const runs = ranks.flatMap(({ rank, seeds }) => seeds.map(({ figures }) => ({ rank, figures })));
+  return sheet(RANK_METRICS, (document, metric) => ({
+    document,
+    x: { label: "rank", type: "point" },
+    marks: [
+      ...levelMarks(levelsOf({ VAE: baselines.vae, start }, metric)),
+      Plot.lineY(
+        runs,
+        Plot.groupX({ y: "mean" }, { x: "rank", y: valueOf(metric), stroke: INK, strokeWidth: 2 }),
+      ),
+      Plot.dot(runs, { x: "rank", y: valueOf(metric), fill: INK }),
+    ],
+  }));
+}
+
+function valueOf(metric: ExperimentMetric) {
+  return ({ figures }: { readonly figures: ExperimentFigures }): number | undefined => figures[metric];
+}
+
+/** What cannot be measured, such as the PSNR of the truth, has no line. */
+function levelsOf(figures: Readonly<Record<string, ExperimentFigures>>, metric: ExperimentMetric): Level[] {
+  return Object.entries(figures).flatMap(([label, { [metric]: value }]) =>
+    value === undefined ? [] : [{ label, value }],
+  );
+}
+
+function levelMarks(levels: readonly Level[]): Plot.Markish[] {
+  return [
+    Plot.ruleY(levels, { y: "value", stroke: ACCENT, strokeDasharray: "4 3" }),
+    Plot.text(levels, {
+      y: "value",
+      text: "label",
+      frameAnchor: "right",
+      textAnchor: "end",
+      dy: -6,
+      fill: ACCENT,
+    }),
+  ];
+}
+
+function sheet(
+  metrics: readonly ExperimentMetric[],
+  options: (document: ChartDocument, metric: ExperimentMetric) => Plot.PlotOptions,
+): string {
+  const panels = metrics.map((metric, i) => {
+    const { title } = EXPERIMENT_METRICS[metric];
+    const chart = Plot.plot({
+      ...BASE,
+      width: WIDTH,
+      height: HEIGHT,
+      marginTop: 28,
+      // Charts fill what they stand in unless they are told not to.
+      style: {
+        background: "none",
+        color: "black",
+        width: `${WIDTH}px`,
+        height: `${HEIGHT}px`,
+        maxWidth: "none",
+      },
+      y: { label: title, grid: true, zero: false, nice: true },
+      ...options(chartDocument(), metric),
+    });
+    chart.setAttribute("x", String((i % COLUMNS) * WIDTH));
+    chart.setAttribute("y", String(Math.floor(i / COLUMNS) * HEIGHT));
+    return svg(chart);
+  });
+  const size = { width: COLUMNS * WIDTH, height: Math.ceil(metrics.length / COLUMNS) * HEIGHT };
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" ` +
+    `viewBox="0 0 ${size.width} ${size.height}"><rect width="100%" height="100%" fill="white"/>${panels.join("")}</svg>\n`
+  );
+}
