@@ -39,7 +39,7 @@ export interface MemoryEstimate {
 /** Milliseconds of each phase. */
 export interface TimeEstimate {
   readonly perceive: number;
-  /** Encoding prompts and reference image. */
+  /** Opening the model, looking at the reference image, encoding it and the prompts. */
   readonly encode: number;
   readonly base: number;
   readonly interpolate: number;
@@ -51,6 +51,8 @@ export interface TimeEstimate {
 const SPEEDS = {
   /** Work of finding a person and both hands in a frame: 50 ms where matrices are multiplied at 200 GFLOPS. */
   perceiveFlopsPerFrame: 1e10,
+  /** Reading weights, opening graphs and looking at the reference: 3 s where matrices are multiplied at 170 GFLOPS. */
+  startFlops: 5e11,
   /** Stitching and encoding H.264. */
   writeMsPerFrame: 3.5,
   writeNsPerPixel: 60,
@@ -105,7 +107,7 @@ export function estimateWork(
   return { encodeFlops, baseFlops, interpolateFlops, decodeFlops, totalFlops };
 }
 
-/** @param isSeen whether poses have to be found in the driving video first */
+/** @param isSeen whether poses have to be found first, in the driving video or in the reference */
 export function estimateMemory(
   cost: SegmentCost,
   sampling: SampledSize,
@@ -168,7 +170,8 @@ export function estimateTime(
   const segmentMs = segmentWork(cost, sampling).total * msPerFlop;
   const perceive = seenFrames * SPEEDS.perceiveFlopsPerFrame * msPerFlop;
   const numPrompts = guidanceBranches(sampling.guidanceScale).length;
-  const encode = (numPrompts * cost.textEncoder.effort + cost.imageEncoder.effort) * msPerFlop;
+  const encodeFlops = numPrompts * cost.textEncoder.effort + cost.imageEncoder.effort;
+  const encode = (SPEEDS.startFlops + encodeFlops) * msPerFlop;
   const base = numBases * segmentMs;
   const interpolate = numInterpolated * segmentMs;
   const pixels = sampling.width * sampling.height;

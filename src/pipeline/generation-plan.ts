@@ -88,7 +88,7 @@ export async function planGeneration(
       sharing,
       tiling,
       work: estimateWork(cost, sampling, sharing, plan),
-      memory: estimateMemory(cost, sampling, sharing, plan, isSeen),
+      memory: estimateMemory(cost, sampling, sharing, plan, isSeen || checked.align !== "off"),
       diskBytes: plan.segments.length * plan.segmentFrames * width * height * 3,
       gflops,
       estimatedMs: estimateTime(cost, sampling, plan, isSeen ? videoFrames : 0, gflops),

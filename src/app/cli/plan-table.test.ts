@@ -59,7 +59,7 @@ test("a plan as people read it", () => {
 
       work                             FLOP        time
       find poses                                   12 s
-      encode prompt and reference                 0.5 s
+      open model, encode prompt                   0.5 s
       encode conditions               200 G
       denoise base segments          4.50 T        40 s
       denoise interpolated segments  3.00 T        30 s

@@ -37,7 +37,7 @@ export function planTable(plan: GenerationPlan): string {
   const cost = [
     ["work", "FLOP", "time"],
     ["find poses", "", formatDuration(estimatedMs.perceive)],
-    ["encode prompt and reference", "", formatDuration(estimatedMs.encode)],
+    ["open model, encode prompt", "", formatDuration(estimatedMs.encode)],
     ["encode conditions", formatCount(work.encodeFlops), ""],
     ["denoise base segments", formatCount(work.baseFlops), formatDuration(estimatedMs.base)],
     [
