@@ -15,17 +15,17 @@ import {
   observeLinears,
   observedName,
   quantizeLinears,
-  quantizedKeys,
   serialize,
-  smoothingKeys,
   widenAtUse,
 } from "../src/graph/index.ts";
+import { quantizedParams, smoothingParams } from "../src/models/layers/int8-linears.ts";
 import { INT8_TARGETS, quantizeWeight, searchSmoothing } from "../src/models/layers/smooth-quant.ts";
 import { declareInputs } from "../src/models/wan-dit/build.ts";
 import { blocksPart, embedPart } from "../src/models/wan-dit/parts.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { float32ToBfloat16 } from "../src/tensor/float16.ts";
-import { type Tensor, float32 } from "../src/tensor/tensor.ts";
+import { Random } from "../src/tensor/random.ts";
+import { type Tensor, float32, sizeOf } from "../src/tensor/tensor.ts";
 import { BLOCK_MODEL, BLOCK_SHAPE, randomFeeds } from "./published-block.ts";
 
 const { values } = parseArgs({
@@ -45,6 +45,9 @@ function block(): Graph {
 }
 
 const feeds: Feeds = randomFeeds(block());
+// Tokens that differ from each other as those of a trained model do: the rest of the block adds constants to them.
+const tokensIn = feeds["video"]!;
+feeds["video"] = float32(new Random("tokens").normals(sizeOf(tokensIn.shape)), tokensIn.shape);
 
 function engineOf(graph: Graph, given: Feeds): Promise<Engine> {
   const names = [...graph.inputs.keys(), ...graph.params.keys()];
@@ -76,13 +79,10 @@ async function int8Block(): Promise<Engine> {
     const rows = results[observedName(name)] as Tensor<"float32">;
     const matrices = weights.map((key) => feeds[key] as Tensor<"float32">);
     const smoothing = searchSmoothing([rows], matrices);
-    const { mean, factors } = smoothingKeys(name);
-    constants.set(mean, float32(smoothing.mean)).set(factors, float32(smoothing.factors));
+    for (const [param, value] of smoothingParams(name, smoothing)) constants.set(param, value);
     weights.forEach((key, i) => {
       const quantized = quantizeWeight(matrices[i]!, smoothing);
-      const keys = quantizedKeys(key);
-      for (const part of ["values", "scale", "sums", "offset"] as const)
-        constants.set(keys[part], quantized[part]);
+      for (const [param, value] of quantizedParams(key, quantized)) constants.set(param, value);
     });
   }
   quantizeLinears(graph, groups);

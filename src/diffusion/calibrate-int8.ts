@@ -5,8 +5,8 @@ import {
   observeLinears,
   observedName,
   quantizeLinears,
-  quantizedKeys,
-  smoothingKeys,
+  quantizedParams,
+  smoothingParams,
 } from "../models/layers/int8-linears.ts";
 import {
   type FoundSmoothing,
@@ -19,7 +19,7 @@ import { type WanDiTGraph, type WanDiTShape, buildWanDiT, serializeWanDiT } from
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { Engine } from "../runtime/engine.ts";
 import { int8Saturates } from "../runtime/int8-check.ts";
-import { type Tensor, float32, sizeOf } from "../tensor/tensor.ts";
+import { type Tensor, sizeOf } from "../tensor/tensor.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { denoise, initialState } from "./denoise.ts";
 import { type SegmentInputs, denoiserValues } from "./denoiser.ts";
@@ -256,16 +256,13 @@ class Trial {
     const found = new Map<string, Tensor>();
     for (const { name, weights } of groups) {
       const smoothing = this.smoothing.get(name)!;
-      const { mean, factors } = smoothingKeys(name);
-      found.set(mean, float32(smoothing.mean)).set(factors, float32(smoothing.factors));
+      for (const [param, value] of smoothingParams(name, smoothing)) found.set(param, value);
       for (const key of weights) {
         const id = `${phase} ${key}`;
         const weight =
           this.quantized.get(id) ?? quantizeWeight(this.options.weights[phase].get(key)!, smoothing);
         this.quantized.set(id, weight);
-        const keys = quantizedKeys(key);
-        for (const part of ["values", "scale", "sums", "offset"] as const)
-          found.set(keys[part], weight[part]);
+        for (const [param, value] of quantizedParams(key, weight)) found.set(param, value);
       }
     }
     return found;

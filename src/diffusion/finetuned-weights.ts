@@ -1,5 +1,10 @@
 /** One set of base weights and the finetunings of two phases, of which one is in force. */
-import { embedParams, quantizeLinears, quantizedKeys, smoothingKeys } from "../models/layers/int8-linears.ts";
+import {
+  embedParams,
+  quantizeLinears,
+  quantizedParams,
+  smoothingParams,
+} from "../models/layers/int8-linears.ts";
 import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { addLora } from "../models/layers/lora.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../models/layers/lora-merge.ts";
@@ -11,7 +16,7 @@ import { type Session } from "../runtime/session.ts";
 import { MAP_BEYOND_BYTES, SharedWeights } from "../runtime/shared-weights.ts";
 import { type WeightSpec, checkWeights } from "../runtime/weights.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
-import { type Tensor, float32, sizeOf, zeros } from "../tensor/tensor.ts";
+import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
 import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
 import { type LoraFile } from "./lora-file.ts";
 import { type Placement } from "./placement.ts";
@@ -153,9 +158,7 @@ export class FinetunedWeights {
     const smoothing = this.smoothingOf.get(key);
     if (!smoothing) return this.shared.set({ [key]: weight });
     const quantized = quantizeWeight(weight, smoothing);
-    const keys = quantizedKeys(key);
-    for (const part of ["values", "scale", "sums", "offset"] as const)
-      this.embedded.set(keys[part], quantized[part]);
+    for (const [param, value] of quantizedParams(key, quantized)) this.embedded.set(param, value);
   }
 
   /** Makes what int8 needs that no phase changes. */
@@ -163,9 +166,8 @@ export class FinetunedWeights {
     for (const key of this.smoothingOf.keys()) {
       if (!changed.has(key)) await this.put(key, await this.base.readFloat32(key));
     }
-    for (const { name, mean, factors } of this.int8?.groups ?? []) {
-      const keys = smoothingKeys(name);
-      this.embedded.set(keys.mean, float32(mean)).set(keys.factors, float32(factors));
+    for (const group of this.int8?.groups ?? []) {
+      for (const [param, value] of smoothingParams(group.name, group)) this.embedded.set(param, value);
     }
   }
 

@@ -4,7 +4,12 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { int8LinearGroups, type LinearGroup, smoothingKeys } from "../models/layers/int8-linears.ts";
+import {
+  int8LinearGroups,
+  type LinearGroup,
+  smoothingKeys,
+  smoothingParams,
+} from "../models/layers/int8-linears.ts";
 import { type Smoothing } from "../models/layers/smooth-quant.ts";
 import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { quote } from "../runtime/quote.ts";
@@ -12,7 +17,6 @@ import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { parseStrictJson } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
-import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { openLora } from "./lora-file.ts";
 import { type ModelFolder } from "./model-folder.ts";
 
@@ -49,11 +53,7 @@ export async function writeInt8Calibration(
   path: string,
   { groups, velocityError, fingerprint }: Int8Calibration,
 ): Promise<void> {
-  const tensors = new Map<string, Tensor>();
-  for (const { name, mean, factors } of groups) {
-    const keys = smoothingKeys(name);
-    tensors.set(keys.mean, float32(mean)).set(keys.factors, float32(factors));
-  }
+  const tensors = new Map(groups.flatMap((group) => [...smoothingParams(group.name, group)]));
   await writeSafetensors(path, tensors, {
     int8Format: FORMAT,
     fingerprint,
@@ -88,14 +88,18 @@ export async function readInt8Calibration(model: ModelFolder): Promise<Int8Calib
     const keys = smoothingKeys(name);
     const { data: mean } = await file.readFloat32(keys.mean);
     const { data: factors } = await file.readFloat32(keys.factors);
+    const { data: zeroPoints, dtype } = await file.readTensor(keys.zeroPoint);
+    const zeroPoint = Number(zeroPoints[0]);
     const isFitting = weights.every((key) => {
       const width = base.tensors.get(key)?.shape[1];
       return width === mean.length && width === factors.length;
     });
-    if (!isFitting || !mean.every(Number.isFinite) || factors.some((x) => !(x > 0 && x < Infinity))) {
+    const isNumbers = mean.every(Number.isFinite) && factors.every((x) => x > 0 && x < Infinity);
+    const isZeroPoint = dtype === "uint8" && zeroPoints.length === 1 && zeroPoint > 0 && zeroPoint < 255;
+    if (!isFitting || !isNumbers || !isZeroPoint) {
       throw new UserError(`${path} holds no smoothing for ${quote(name)}; run \`${command}\` again`);
     }
-    groups.push({ name, weights, mean, factors });
+    groups.push({ name, weights, mean, factors, zeroPoint });
   }
   return { groups, fingerprint, velocityError: Number(file.metadata.get("velocityError")) };
 }

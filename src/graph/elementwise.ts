@@ -60,8 +60,6 @@ export const tanh = (x: Value): Value => unary("Tanh", x);
 export const sigmoid = (x: Value): Value => unary("Sigmoid", x);
 export const erf = (x: Value): Value => unary("Erf", x);
 export const floor = (x: Value): Value => unary("Floor", x);
-/** To the nearest integer, halves to the even one. */
-export const round = (x: Value): Value => unary("Round", x);
 export const relu = (x: Value): Value => unary("Relu", x);
 export const cast = (x: Value, dtype: DType): Value =>
   x.dtype === dtype ? x : unary("Cast", x, dtype, { to: ONNX_DTYPE[dtype] });

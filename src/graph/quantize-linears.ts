@@ -1,11 +1,10 @@
 /** Linear layers in 8 bits: weights quantised once, activations whenever a run computes them. */
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor, int64 } from "../tensor/tensor.ts";
-import { add, cast, div, maximum, minimum, mul, neg, round, sub } from "./elementwise.ts";
+import { add, cast, div, maximum, mul, neg, sub } from "./elementwise.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
-import { gemm } from "./linear-ops.ts";
 import { max, min } from "./reduce.ts";
-import { gather, reshape } from "./shape-ops.ts";
+import { expand, gather, reshape } from "./shape-ops.ts";
 
 /** Linear layers of one module that read the same activations, such as the q, k and v of a self-attention. */
 export interface LinearGroup {
@@ -23,27 +22,27 @@ export interface QuantizedKeys {
   readonly values: string;
   /** float32 [out]: a column's values times its scale are the weights. */
   readonly scale: string;
-  /** float32 [1, out]: sums of the columns of the rounded weights, which a row's zero point is multiplied by. */
-  readonly sums: string;
   /** float32 [out]: what the layer makes of the mean that is taken from its activations. */
   readonly offset: string;
 }
 
 export function quantizedKeys(weight: string): QuantizedKeys {
   const part = (name: string): string => `${weight}_${name}`;
-  return { values: part("int8"), scale: part("scale"), sums: part("sums"), offset: part("offset") };
+  return { values: part("int8"), scale: part("scale"), offset: part("offset") };
 }
 
-/** Keys of what happens to the channels of a group's activations before they are rounded, float32 [in] each. */
+/** Keys of how a group's activations are rounded. */
 export interface SmoothingKeys {
-  /** Taken from the activations first. */
+  /** float32 [in], taken from the activations first. */
   readonly mean: string;
-  /** What they are multiplied by then. */
+  /** float32 [in], what they are multiplied by then. */
   readonly factors: string;
+  /** uint8, 1 to 254: what 0 becomes. Values above it share what it leaves to 255, values below what lies under it. */
+  readonly zeroPoint: string;
 }
 
 export function smoothingKeys(group: string): SmoothingKeys {
-  return { mean: `${group}mean`, factors: `${group}smoothing` };
+  return { mean: `${group}mean`, factors: `${group}smoothing`, zeroPoint: `${group}zero_point` };
 }
 
 /**
@@ -84,7 +83,7 @@ export function observeLinears(graph: Graph, groups: readonly LinearGroup[]): vo
 
 /**
  * Computes linear layers in 8 bits: x Wᵀ + b becomes ((x - mean) · factors in uint8) × (W / factors in int8) + W mean + b.
- * Each row of the activations has a range of its own, found in each run; the int8 weight has a scale for each column. Weights
+ * Each row of the activations has a scale of its own, found in each run; the int8 weight has one for each column. Weights
  * are parameters under other keys then, see `quantizedKeys` and `smoothingKeys`. Nothing can be differentiated through
  * the result.
  * @param groups of this graph, as `linearGroups` gives them
@@ -132,19 +131,19 @@ function rootOf(value: Value): Value {
   return producer?.op === "Reshape" ? rootOf(producer.inputs[0]!) : value;
 }
 
-/** Steps between the smallest and the largest uint8. */
-const ACTIVATION_STEPS = 255;
+/** Largest uint8. */
+const LARGEST = 255;
 /** Keeps rows of zeros from being divided by 0. */
 const SMALLEST_STEP = 1e-30;
 
-/** Activations, each row in steps of its own from a zero point of its own. */
+/** Activations, each row in steps of its own. */
 interface QuantizedRows {
   /** uint8 [rows, in] */
   readonly values: Value;
+  /** uint8 [] */
+  readonly zeroPoint: Value;
   /** float32 [rows, 1] */
   readonly steps: Value;
-  /** float32 [rows, 1]: what 0 is in `values`. */
-  readonly zeroPoints: Value;
 }
 
 function quantizeActivations(graph: Graph, { name, input }: LinearGroup): QuantizedRows {
@@ -152,22 +151,19 @@ function quantizeActivations(graph: Graph, { name, input }: LinearGroup): Quanti
   const keys = smoothingKeys(name);
   const centred = sub(input, graph.param(keys.mean, [width], "float32"));
   const smooth = mul(centred, graph.param(keys.factors, [width], "float32"));
+  const zeroPoint = graph.param(keys.zeroPoint, [], "uint8");
+  const below = cast(zeroPoint, "float32");
   const flat = { keepDims: false };
-  const low = minimum(min(smooth, [1], flat), 0);
-  const high = maximum(max(smooth, [1], flat), 0);
-  const steps = maximum(div(sub(high, low), ACTIVATION_STEPS), SMALLEST_STEP);
-  const zeroPoints = neg(round(div(low, steps)));
+  const high = div(max(smooth, [1], flat), sub(LARGEST, below));
+  const low = div(min(smooth, [1], flat), neg(below));
+  const steps = maximum(maximum(high, low), SMALLEST_STEP);
   const type = { shape: input.shape, dtype: "uint8" as const };
-  const inputs = [smooth, steps, cast(zeroPoints, "uint8")];
+  const inputs = [smooth, steps, expand(zeroPoint, [rows])];
   const [values] = graph.emit("QuantizeLinear", inputs, [type], { attributes: { axis: 0 } });
-  return { values: values!, steps: reshape(steps, [rows, 1]), zeroPoints: reshape(zeroPoints, [rows, 1]) };
+  return { values: values!, zeroPoint, steps: reshape(steps, [rows, 1]) };
 }
 
-/**
- * The engine's product takes one zero point for all rows: 0 is given, and each row's own, times the sums of the columns,
- * is taken from the product.
- */
-function emitProduct(graph: Graph, node: Node, { values, steps, zeroPoints }: QuantizedRows): void {
+function emitProduct(graph: Graph, node: Node, { values, zeroPoint, steps }: QuantizedRows): void {
   const [, weight, bias = null] = node.inputs;
   const [output] = node.outputs;
   invariant(weight && output, "a linear layer has a weight");
@@ -175,10 +171,9 @@ function emitProduct(graph: Graph, node: Node, { values, steps, zeroPoints }: Qu
   const keys = quantizedKeys(weight.name);
   const columns = graph.param(keys.values, [width, out], "int8");
   const columnScale = graph.param(keys.scale, [out], "float32");
-  const inputs = [values, columns, graph.scalar(1), columnScale];
+  const inputs = [values, columns, graph.scalar(1), columnScale, zeroPoint];
   const [product] = graph.emit("MatMulIntegerToFloat", inputs, [output], { domain: "com.microsoft" });
-  const shifted = gemm(neg(zeroPoints), graph.param(keys.sums, [1, out], "float32"), product!);
-  const scaled = mul(shifted, steps);
+  const scaled = mul(product!, steps);
   const offset = graph.param(keys.offset, [out], "float32");
   // A low-rank term in the place of the bias is a matrix: vectors are added up before.
   const terms =

@@ -2,6 +2,7 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
+import { int8Path } from "../diffusion/int8-calibration.ts";
 import { type LoraChoice } from "../diffusion/lora-choice.ts";
 import { openLora } from "../diffusion/lora-file.ts";
 import { type ModelDescription, openModelFolder } from "../diffusion/model-folder.ts";
@@ -138,6 +139,7 @@ export async function identifyRun(
   }
   const { loras, files } = await openModelFolder(request.model);
   for (const [name, path] of await files()) inputs[`model/${name}`] = await identifyFile(path);
+  if (precision === "int8") inputs["model/int8"] = await identifyFile(await int8Path(request.model));
   for (const [i, lora] of loras.entries()) inputs[`model/lora ${i + 1}`] = await identifyLora(lora);
   for (const [i, lora] of request.loras.entries()) inputs[`lora ${i + 1}`] = await identifyLora(lora);
   for (const [i, path] of (await listModelFiles(request.eyes)).entries()) {

@@ -12,7 +12,8 @@ import { type Tensor, float32, tensor } from "../tensor/tensor.ts";
 import { Engine } from "./engine.ts";
 
 const [ROWS, WIDTH, OUT] = [8, 8, 32];
-const [LARGEST_INPUT, LARGEST_WEIGHT] = [255, 127];
+/** Beside a zero point of 1, the largest input becomes the largest uint8. */
+const [LARGEST_INPUT, LARGEST_WEIGHT] = [254, 127];
 
 let answer: Promise<boolean> | null = null;
 
@@ -41,10 +42,10 @@ export async function multiply(options: { readonly exactInt8?: boolean }): Promi
     new Map<string, Tensor>([
       [keys.values, values],
       [keys.scale, float32(new Float32Array(OUT).fill(1))],
-      [keys.sums, float32(new Float32Array(OUT).fill(WIDTH * LARGEST_WEIGHT), [1, OUT])],
       [keys.offset, float32(new Float32Array(OUT))],
       [keys.mean, float32(new Float32Array(WIDTH))],
       [keys.factors, float32(new Float32Array(WIDTH).fill(1))],
+      [keys.zeroPoint, tensor("uint8", [], Uint8Array.of(1))],
     ]),
   );
   const engine = await Engine.create(serialize(graph), { ...options, name: "int8 check" });

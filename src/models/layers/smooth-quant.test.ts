@@ -6,12 +6,11 @@ import {
   observeLinears,
   observedName,
   quantizeLinears,
-  quantizedKeys,
-  smoothingKeys,
 } from "../../graph/index.ts";
 import { type Feeds, evaluate } from "../../graph/testing.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, float32, sizeOf } from "../../tensor/tensor.ts";
+import { quantizedParams, smoothingParams } from "./int8-linears.ts";
 import { addLora } from "./lora.ts";
 import { type Smoothing, quantizeWeight, searchSmoothing } from "./smooth-quant.ts";
 
@@ -81,17 +80,12 @@ async function measure(smoothing: Smoothing, withLora = false): Promise<number> 
   const graph = attention(withLora);
   const groups = linearGroups(graph, TARGETS);
   quantizeLinears(graph, groups);
-  const { mean, factors } = smoothingKeys(groups[0]!.name);
-  const more: Record<string, Tensor> = {
-    [mean]: float32(smoothing.mean),
-    [factors]: float32(smoothing.factors),
-  };
+  const params = smoothingParams(groups[0]!.name, smoothing);
   for (const key of groups[0]!.weights) {
     const quantized = quantizeWeight(feeds[key] as Tensor<"float32">, smoothing);
-    const keys = quantizedKeys(key);
-    for (const part of ["values", "scale", "sums", "offset"] as const) more[keys[part]] = quantized[part];
+    for (const [param, value] of quantizedParams(key, quantized)) params.set(param, value);
   }
-  const results = await evaluate(graph, feedsOf(graph, more));
+  const results = await evaluate(graph, feedsOf(graph, Object.fromEntries(params)));
   const relative = (["q", "k"] as const).map((name) => {
     const bias = feeds[`${name}.bias`]!.data as Float32Array;
     const wanted = expected[name]!.data as Float32Array;
@@ -135,9 +129,8 @@ test("the search foresees the error that is measured, and finds a much smaller o
   expect(measured / found.error).toBeLessThan(1.15);
   expect(measured).toBeLessThan(0.015);
   const [zeros, ones] = [new Float32Array(WIDTH), new Float32Array(WIDTH).fill(1)];
-  const { mean, factors } = found;
-  expect(measured).toBeLessThan(0.6 * (await measure({ mean, factors: ones })));
-  expect(measured).toBeLessThan(0.6 * (await measure({ mean: zeros, factors })));
+  expect(measured).toBeLessThan(0.6 * (await measure({ ...found, factors: ones })));
+  expect(measured).toBeLessThan(0.6 * (await measure({ ...found, mean: zeros })));
 });
 
 test("low-rank pairs stay in float32 beside the quantised weight", async () => {
@@ -150,10 +143,13 @@ test("a small row keeps its precision beside large ones", async () => {
   const key = "attn.q.weight";
   graph.output("y", linear(graph.input("x", [rows, WIDTH]), graph.param(key, [OUT.q, WIDTH])));
   quantizeLinears(graph, linearGroups(graph, TARGETS));
-  const smoothing = { mean: new Float32Array(WIDTH), factors: new Float32Array(WIDTH).fill(1) };
+  const smoothing = {
+    mean: new Float32Array(WIDTH),
+    factors: new Float32Array(WIDTH).fill(1),
+    zeroPoint: 120,
+  };
   const weight = feeds[key] as Tensor<"float32">;
   const quantized = quantizeWeight(weight, smoothing);
-  const keys = { ...quantizedKeys(key), ...smoothingKeys("attn.q.") };
   const scales = [1, 1e-6, 1e6, 0];
   const one = normals("row", [WIDTH]).data;
   const results = await evaluate(graph, {
@@ -161,12 +157,7 @@ test("a small row keeps its precision beside large ones", async () => {
       scales.flatMap((scale) => [...one].map((v) => scale * v)),
       [rows, WIDTH],
     ),
-    [keys.values]: quantized.values,
-    [keys.scale]: quantized.scale,
-    [keys.sums]: quantized.sums,
-    [keys.offset]: quantized.offset,
-    [keys.mean]: float32(smoothing.mean),
-    [keys.factors]: float32(smoothing.factors),
+    ...Object.fromEntries([...smoothingParams("attn.q.", smoothing), ...quantizedParams(key, quantized)]),
   });
   const y = results["y"]!.data as Float32Array;
   for (let i = 0; i < OUT.q; i++) {
@@ -175,6 +166,17 @@ test("a small row keeps its precision beside large ones", async () => {
       expect(Math.abs(y[row * OUT.q + i]! - scale * exact)).toBeLessThanOrEqual(0.25 * scale),
     );
   }
+});
+
+test("levels go where the values lie", () => {
+  const found = (sign: number) =>
+    searchSmoothing(
+      [{ ...x, shape: [ROWS, WIDTH], data: x.data.map((v) => sign * Math.exp(v / 40)) }],
+      weights,
+    );
+  // Centred, these reach much farther to one side.
+  expect(found(1).zeroPoint).toBeLessThan(112);
+  expect(found(-1).zeroPoint).toBeGreaterThan(143);
 });
 
 test("channels and columns of zeros are no exception", () => {

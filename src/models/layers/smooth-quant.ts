@@ -14,20 +14,24 @@ export const INT8_TARGETS = /(?:^|\.)blocks\.\d+\.(?:self_attn\.[qkvo]|cross_att
 
 /** Largest magnitude of an int8 weight; -128 is left out, so that both signs reach equally far. */
 const WEIGHT_LEVELS = 127;
-/** Steps between the smallest and the largest uint8 activation of a row. */
-const ACTIVATION_STEPS = 255;
+/** Largest uint8 activation. */
+const LARGEST_ACTIVATION = 255;
+/** Zero points that are tried. Where values lie on one side of 0, most levels go there. */
+const ZERO_POINTS = Array.from({ length: 31 }, (_, i) => 8 * (i + 1));
 /** Variance of a rounding error, which lies anywhere between -1/2 and 1/2 of a step. */
 const ROUNDING_VARIANCE = 1 / 12;
 
 /** Exponents that are tried: 0 leaves all of the range to the activations, 1 moves all of it to the weights. */
 const ALPHAS = Array.from({ length: 11 }, (_, i) => i / 10);
 
-/** What is done to activations before they are rounded, and undone by weights and bias; each [in]. */
+/** How activations are rounded. Weights and bias undo what is done to channels before. */
 export interface Smoothing {
-  /** Taken from the activations. */
+  /** Taken from the activations, [in]. */
   readonly mean: Float32Array;
-  /** What they are multiplied by then, and weights divided by. */
+  /** What they are multiplied by then, and weights divided by, [in]. */
   readonly factors: Float32Array;
+  /** The uint8 that 0 becomes, 1 to 254. */
+  readonly zeroPoint: number;
 }
 
 /** A group's smoothing, and how well its layers come out with it. */
@@ -70,30 +74,29 @@ export function searchSmoothing(
     weight.squares,
   );
 
-  const errorOf = (factors: Float32Array): number => {
+  const tryOut = (factors: Float32Array): { zeroPoint: number; error: number } => {
     const divided = weight.squares.map((x, j) => x / factors[j]! ** 2);
     const smoothed = inputPower.map((x, j) => x * factors[j]! ** 2);
-    const inputSteps = squaredActivationSteps(centred, factors) / activations.numRows;
+    const { zeroPoint, meanSquareStep } = bestZeroPoint(centred, factors);
     const weightSteps = squaredWeightSteps(weights, factors);
-    const noise = ROUNDING_VARIANCE * (inputSteps * sumOf(divided) + weightSteps * sumOf(smoothed));
-    return Math.sqrt(noise / Math.max(output, Number.MIN_VALUE));
+    const noise = ROUNDING_VARIANCE * (meanSquareStep * sumOf(divided) + weightSteps * sumOf(smoothed));
+    return { zeroPoint, error: Math.sqrt(noise / Math.max(output, Number.MIN_VALUE)) };
   };
   const none = new Float32Array(width).fill(1);
   const { mean } = activations;
-  let best: FoundSmoothing = { mean, factors: none, alpha: null, error: errorOf(none) };
+  let best: FoundSmoothing = { mean, factors: none, alpha: null, ...tryOut(none) };
   for (const alpha of ALPHAS) {
     const factors = factorsOf(alpha, input.range, weight.range);
-    const error = errorOf(factors);
-    if (error < best.error) best = { mean, factors, alpha, error };
+    const found = tryOut(factors);
+    if (found.error < best.error) best = { mean, factors, alpha, ...found };
   }
   return best;
 }
 
-/** A quantised weight as `QuantizedKeys` has it: values [in, out], scale [out], sums [1, out], offset [out]. */
+/** A quantised weight as `QuantizedKeys` has it: values [in, out], scale [out], offset [out]. */
 export interface QuantizedWeight {
   readonly values: Tensor<"int8">;
   readonly scale: Tensor<"float32">;
-  readonly sums: Tensor<"float32">;
   readonly offset: Tensor<"float32">;
 }
 
@@ -109,7 +112,6 @@ export function quantizeWeight(
   const [out, width] = shape as [number, number];
   const values = new Int8Array(width * out);
   const scale = new Float32Array(out);
-  const sums = new Float32Array(out);
   const offset = new Float32Array(out);
   for (let i = 0; i < out; i++) {
     const row = data.subarray(i * width, (i + 1) * width);
@@ -117,19 +119,9 @@ export function quantizeWeight(
     scale[i] = step;
     offset[i] = dot(row, mean);
     if (step === 0) continue;
-    for (let j = 0; j < width; j++) {
-      const value = Math.round(row[j]! / factors[j]! / step);
-      values[j * out + i] = value;
-      sums[i]! += value;
-    }
-    sums[i]! *= step;
+    for (let j = 0; j < width; j++) values[j * out + i] = Math.round(row[j]! / factors[j]! / step);
   }
-  return {
-    values: tensor("int8", [width, out], values),
-    scale: float32(scale),
-    sums: float32(sums, [1, out]),
-    offset: float32(offset),
-  };
+  return { values: tensor("int8", [width, out], values), scale: float32(scale), offset: float32(offset) };
 }
 
 interface Channels {
@@ -170,32 +162,41 @@ function weightStep(row: Float32Array, factors: Float32Array): number {
 
 /** Sum of the squared steps of all rows of weights divided by factors. */
 function squaredWeightSteps(weights: readonly Tensor<"float32">[], factors: Float32Array): number {
-  return sumOverRows(weights, factors.length, (row) => weightStep(row, factors) ** 2);
-}
-
-/** Sum of the squared steps of all rows of activations multiplied by factors. The range always includes 0. */
-function squaredActivationSteps(rows: readonly Tensor<"float32">[], factors: Float32Array): number {
-  return sumOverRows(rows, factors.length, (row) => {
-    let [low, high] = [0, 0];
-    for (let j = 0; j < row.length; j++) {
-      const x = row[j]! * factors[j]!;
-      if (x < low) low = x;
-      if (x > high) high = x;
-    }
-    return ((high - low) / ACTIVATION_STEPS) ** 2;
-  });
-}
-
-function sumOverRows(
-  matrices: readonly Tensor<"float32">[],
-  width: number,
-  of: (row: Float32Array) => number,
-): number {
+  const width = factors.length;
   let sum = 0;
-  for (const { data } of matrices) {
-    for (let i = 0; i < data.length; i += width) sum += of(data.subarray(i, i + width));
+  for (const { data } of weights) {
+    for (let i = 0; i < data.length; i += width) sum += weightStep(data.subarray(i, i + width), factors) ** 2;
   }
   return sum;
+}
+
+/** The zero point with which steps of rows of activations multiplied by factors are smallest in their mean square. */
+function bestZeroPoint(
+  rows: readonly Tensor<"float32">[],
+  factors: Float32Array,
+): { zeroPoint: number; meanSquareStep: number } {
+  const width = factors.length;
+  const ranges: (readonly [number, number])[] = [];
+  for (const { data } of rows) {
+    for (let i = 0; i < data.length; i += width) {
+      let [low, high] = [0, 0];
+      for (let j = 0; j < width; j++) {
+        const x = data[i + j]! * factors[j]!;
+        if (x < low) low = x;
+        if (x > high) high = x;
+      }
+      ranges.push([low, high]);
+    }
+  }
+  let best = { zeroPoint: 0, meanSquareStep: Infinity };
+  for (const zeroPoint of ZERO_POINTS) {
+    const steps = ranges.map(([low, high]) =>
+      Math.max(high / (LARGEST_ACTIVATION - zeroPoint), -low / zeroPoint),
+    );
+    const meanSquareStep = steps.reduce((sum, step) => sum + step ** 2, 0) / ranges.length;
+    if (meanSquareStep < best.meanSquareStep) best = { zeroPoint, meanSquareStep };
+  }
+  return best;
 }
 
 /** 1 / s with s = max|x|^alpha / max|w|^(1 - alpha) (Eq. 4). Channels that are always 0 are left as they are. */
