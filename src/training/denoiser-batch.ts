@@ -21,6 +21,8 @@ export interface DenoiserSampling {
   readonly dropText: number;
   /** Extra weight of the person's latent cells in the loss. */
   readonly personWeight: number;
+  /** Extra weight of the cells that the face touches; see `faceCells`. */
+  readonly faceWeight: number;
   /** Frames at either end that the mask keeps (phase 2); 0 in phase 1 and in the base. */
   readonly headFrames: number;
   readonly tailFrames: number;
@@ -45,6 +47,12 @@ export interface ClipSize {
   readonly imageSize: number;
 }
 
+/** A clip of a batch. */
+export interface BatchClip extends TrainingClip {
+  /** Cells of the face, 0 or 1, [f, h, w]; null where they weigh nothing. */
+  readonly face: Uint8Array | null;
+}
+
 /** Frames per latent frame after the first, hence channels of the mask. */
 const MASK_CHANNELS = 4;
 
@@ -53,7 +61,7 @@ const MASK_CHANNELS = 4;
  * The causal VAE makes the beginning of a clip's latents equal to the latents of its beginning.
  */
 export function denoiserBatch(
-  clips: readonly TrainingClip[],
+  clips: readonly BatchClip[],
   latentFrames: number,
   size: ClipSize,
   absent: AbsentConditions,
@@ -97,9 +105,8 @@ export function denoiserBatch(
     ref.set(random.chance(sampling.dropReference) ? absent.blackFirst : clip.reference, b * C * plane);
     tokens.set(random.chance(sampling.dropText) ? absent.emptyPrompt : clip.tokens, b * clip.tokens.length);
     image.set(clip.image, b * clip.image.length);
-    const person = clip.person.subarray(0, latentFrames * plane);
     weight.set(
-      errorWeights(person, sampling.personWeight).map((x) => level.weight * x),
+      errorWeights(clip, latentFrames * plane, sampling).map((x) => level.weight * x),
       b * latentFrames * plane,
     );
   });
@@ -148,9 +155,16 @@ function blackVideo(
   return out;
 }
 
-/** 1 + extra · coverage, scaled to a mean of 1. */
-function errorWeights(person: Uint8Array, extra: number): Float32Array {
-  const weights = Float32Array.from(person, (coverage) => 1 + (extra * coverage) / 255);
+/** Of the first cells of a clip: 1 + what person and face weigh more, scaled to a mean of 1. */
+function errorWeights(
+  { person, face }: BatchClip,
+  numCells: number,
+  { personWeight, faceWeight }: DenoiserSampling,
+): Float32Array {
+  const weights = Float32Array.from(
+    { length: numCells },
+    (_, i) => 1 + (personWeight * person[i]!) / 255 + faceWeight * (face?.[i] ?? 0),
+  );
   const mean = weights.reduce((sum, x) => sum + x, 0) / weights.length;
   return weights.map((x) => x / mean);
 }

@@ -2,9 +2,10 @@ import { invariant } from "../tensor/errors.ts";
 import { Random } from "../tensor/random.ts";
 import { splitBatch } from "./accumulate.ts";
 import { type TrainingState } from "./checkpoint.ts";
-import { type ClipDataset, type TrainingClip } from "./dataset.ts";
+import { type ClipDataset } from "./dataset.ts";
 import {
   type AbsentConditions,
+  type BatchClip,
   type ClipSize,
   type DenoiserSampling,
   denoiserBatch,
@@ -21,6 +22,7 @@ import {
 } from "./denoiser-loss.ts";
 import { type LoraOptions, addLora } from "../models/layers/lora.ts";
 import { paramBytes } from "../graph/index.ts";
+import { faceCells } from "./face.ts";
 import { ALONE, type TrainingGroup, sharePasses } from "./group.ts";
 import { type RunCost, runCost } from "../models/run-cost.ts";
 import { sizeOf } from "../tensor/tensor.ts";
@@ -113,9 +115,11 @@ export async function trainDenoiser(
     const { batch, latentFrames, numPasses } = stageAt(stages, step);
     const { dataset, numClips, sampling } = sourceAt(run, step, random.fork("source"));
     await dataset.waitFor(numClips, options.signal);
-    const clips: TrainingClip[] = [];
+    const clips: BatchClip[] = [];
     for (let i = 0; i < batch * numPasses; i++) {
-      clips.push(await dataset.clip(random.integer(numClips)));
+      const index = random.integer(numClips);
+      const face = sampling.faceWeight > 0 ? await facesOf(dataset, index) : null;
+      clips.push({ ...(await dataset.clip(index)), face });
     }
     const { size, absent } = run;
     const whole = denoiserBatch(clips, latentFrames, size, absent, sampling, random.fork("noise"));
@@ -126,6 +130,14 @@ export async function trainDenoiser(
   } finally {
     await (current as { step: TrainStep } | null)?.step.release();
   }
+}
+
+/** Cells of the face in a clip; null in datasets that were made without poses. */
+async function facesOf(dataset: ClipDataset, index: number): Promise<Uint8Array | null> {
+  const poses = await dataset.poses(index);
+  const { shapes, index: about } = dataset;
+  const size = shapes.person as [number, number, number];
+  return poses && faceCells(poses, size, about.width / size[2]);
 }
 
 /** Where the clips of a step come from, and what is drawn for them. */

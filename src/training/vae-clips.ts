@@ -2,12 +2,13 @@ import { makeIdentity } from "../avatar/identity.ts";
 import { makeMotion, type World } from "../avatar/motion.ts";
 import { makeScene } from "../avatar/scene.ts";
 import { renderClip } from "../avatar/clip.ts";
-import { type BodyPoint, type PoseKeypoints, bodyIndex } from "../media/pose-keypoints.ts";
+import { type PoseKeypoints, bodyIndex } from "../media/pose-keypoints.ts";
 import { renderSkeleton } from "../media/skeleton.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, float32, tensor, zeros } from "../tensor/tensor.ts";
+import { faceOf } from "./face.ts";
 import { type VaeBatchShape } from "./vae-loss.ts";
 
 /**
@@ -63,19 +64,13 @@ export function* renderVaeClips(first: number, count: number, numFrames: number)
   }
 }
 
-/** Radius of the face around the nose in distances between the eyes, and the least one in pixels. */
-const FACE_RADIUS = 1.8;
-const LEAST_FACE_RADIUS = 4;
-
-/** Marks a disc around the nose in a frame [H, W], if nose and both eyes are seen. */
+/** Marks the face in a frame [H, W]. */
 function markFace(frame: Uint8Array, width: number, { body }: PoseKeypoints): void {
-  const point = (name: BodyPoint) => body[bodyIndex(name)]!;
-  const [nose, left, right] = [point("nose"), point("leftEye"), point("rightEye")];
-  if (Math.min(nose.score, left.score, right.score) === 0) return;
-  const radius = Math.max(LEAST_FACE_RADIUS, FACE_RADIUS * Math.hypot(left.x - right.x, left.y - right.y));
+  const face = faceOf((name) => body[bodyIndex(name)]!);
+  if (!face) return;
   for (let i = 0; i < frame.length; i++) {
     const [x, y] = [(i % width) + 0.5, Math.floor(i / width) + 0.5];
-    if (Math.hypot(x - nose.x, y - nose.y) < radius) frame[i] = 255;
+    if (Math.hypot(x - face.x, y - face.y) < face.radius) frame[i] = 255;
   }
 }
 

@@ -147,6 +147,11 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
     "extra weight of errors where the person is; 0: as everywhere",
     OURS,
   ),
+  faceWeight: key(
+    z.number().nonnegative().default(0),
+    "extra weight of errors where eyes, nose and mouth are; 0: none. It needs a dataset with poses",
+    OURS,
+  ),
   shift: key(above0.default(5), "moves noise levels towards noise", "published code"),
   timesteps: key(
     z.enum(["published", "uniform"]).default(defaults.timesteps),

@@ -115,7 +115,7 @@ function samplingOf(
   config: DenoiserConfig,
   index: { readonly headFrames: number; readonly tailFrames: number },
 ): DenoiserSampling {
-  const { drop, shift, timesteps, personWeight } = config;
+  const { drop, shift, timesteps, personWeight, faceWeight } = config;
   const kept = "kept" in config ? config.kept : { headFrames: 0, tailFrames: 0 };
   const { headFrames, tailFrames } = index;
   if ((kept.headFrames ?? headFrames) !== headFrames || (kept.tailFrames ?? tailFrames) !== tailFrames) {
@@ -132,6 +132,7 @@ function samplingOf(
     dropHands: drop.hands,
     dropText: drop.text,
     personWeight,
+    faceWeight,
     headFrames,
     tailFrames,
   };
