@@ -45,9 +45,10 @@ function block(): Graph {
 }
 
 const feeds: Feeds = randomFeeds(block());
-// Tokens that differ from each other as those of a trained model do: the rest of the block adds constants to them.
-const tokensIn = feeds["video"]!;
-feeds["video"] = float32(new Random("tokens").normals(sizeOf(tokensIn.shape)), tokensIn.shape);
+// Of deviation 1, as in a trained model: small ones would leave little to round but constants.
+for (const [name, { shape }] of block().inputs) {
+  feeds[name] = float32(new Random(name).normals(sizeOf(shape)), shape);
+}
 
 function engineOf(graph: Graph, given: Feeds): Promise<Engine> {
   const names = [...graph.inputs.keys(), ...graph.params.keys()];

@@ -6,11 +6,9 @@
 import { invariant } from "../../tensor/errors.ts";
 import { type Tensor, float32, tensor } from "../../tensor/tensor.ts";
 
-/**
- * Weights that may be quantised: those linear layers of the denoiser's blocks that read video tokens. Keys and values
- * of the text and of the reference image have too few rows to be worth their error.
- */
-export const INT8_TARGETS = /(?:^|\.)blocks\.\d+\.(?:self_attn\.[qkvo]|cross_attn\.[qo]|ffn\.[02])\.weight$/;
+/** Weights that may be quantised: every linear layer of the denoiser's blocks. */
+export const INT8_TARGETS =
+  /(?:^|\.)blocks\.\d+\.(?:(?:self|cross)_attn\.(?:[qkvo]|[kv]_img)|ffn\.[02])\.weight$/;
 
 /** Largest magnitude of an int8 weight; -128 is left out, so that both signs reach equally far. */
 const WEIGHT_LEVELS = 127;
