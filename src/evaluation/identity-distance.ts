@@ -5,9 +5,11 @@
  * where they are, so that the right clothes in a wrong pose are nearer than other clothes in the right one. Distances of
  * latents have no meaning by themselves: the unit is how far different people are from each other.
  *
- * It cannot see what two people have in common (a face in the same colours), and where the person has not moved to where
- * it should be, it sees background. So it is to be read beside the values of the truth through the VAE (what the VAE
- * alone costs) and of the repeated reference (the same person, elsewhere).
+ * A blur in the middle between all people is as far from each as 1 / sqrt(2) = 0.71, where people differ independently in
+ * many channels: that, not 1, is a model that shows nobody. What two people have in common (a face in the same colours)
+ * the distance cannot see, and where the person has not moved to where it should be, it sees background. So it is to be
+ * read beside the values of the truth through the VAE (what the VAE alone costs) and of the repeated reference (the same
+ * person, elsewhere).
  */
 import { UserError, invariant } from "../tensor/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";

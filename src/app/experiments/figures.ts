@@ -11,10 +11,11 @@ import {
 } from "../evaluate/figures.ts";
 import type { MeasuredClip } from "./measure.ts";
 
-const { pck10, psnr, ssim, personPsnr, personSsim } = VIDEO_METRICS;
+const { pck10, armsPck10, psnr, ssim, personPsnr, personSsim } = VIDEO_METRICS;
 
 export const EXPERIMENT_METRICS = {
   pck10,
+  armsPck10,
   psnr,
   ssim,
   personPsnr,
