@@ -13,7 +13,7 @@ posegen train export vae --out encoders --name posegen-mini
 for clips in images short train interpolated held-out; do
   posegen dataset render --recipe "$here/clips-$clips.yaml" --model encoders --out "clips-$clips"
 done
-for training in vae-decoder images start base phase1 phase2; do
+for training in images start base phase1 phase2; do
   posegen train --config "$here/$training.yaml"
 done
-posegen train export vae-decoder base phase1 phase2 --out posegen-mini
+posegen train export vae base phase1 phase2 --out posegen-mini
