@@ -1,8 +1,21 @@
 /** What the command lines of measuring programs have in common. */
-import { type Command, InvalidArgumentError } from "commander";
+import { availableParallelism } from "node:os";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { InterruptedError, listenForInterrupt } from "../cli/interrupt.ts";
 import { formatDuration } from "../cli/quantities.ts";
 import { reportFailure } from "../cli/report-error.ts";
+
+/** Adds the flags that say how videos are judged, and in how many jobs. */
+export function withJudgingFlags(command: Command): Command {
+  return command
+    .option("--pose-step <n>", "look for poses in every n-th frame", positiveInteger, 4)
+    .addOption(
+      new Option("--pose-quality <network>", "pose network")
+        .choices(["lite", "full", "heavy"])
+        .default("heavy"),
+    )
+    .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism());
+}
 
 /** Runs what the arguments ask for; a failure is told as `posegen` tells it. */
 export async function runProgram(program: Command): Promise<void> {

@@ -9,14 +9,12 @@ import type { ClipFigures, Figures, VideoMetric, VideoName } from "./figures.ts"
 import { type GenerationOptions, generateVideos } from "./generated-video.ts";
 import type { HeldOutClip } from "./held-out-clip.ts";
 import { pictureFigures } from "./picture-figures.ts";
-import type { PoseJudge } from "./pose-judge.ts";
+import type { JudgingTools } from "./judging-tools.ts";
 import { continuityFigures, sharingFigures } from "./segment-figures.ts";
 import type { TrainingClips } from "./training-clips.ts";
 
 /** What the evaluation of a clip works with. */
-export interface EvaluationTools {
-  readonly vae: VideoVae;
-  readonly judge: PoseJudge;
+export interface EvaluationTools extends JudgingTools {
   readonly trainingClips: TrainingClips;
   readonly generation: GenerationOptions & { readonly fps: number };
   /** The pose network looks at every poseStep-th frame. */

@@ -1,6 +1,5 @@
 /** Evaluates a model on held-out clips. Finished clips are kept, so that a stopped evaluation goes on. */
 import { readFile, writeFile } from "node:fs/promises";
-import { LoadedModel } from "../../diffusion/loaded-model.ts";
 import { type ModelDescription, openModelFolder } from "../../diffusion/model-folder.ts";
 import { encodeImage, readImage } from "../../media/image.ts";
 import type { Image } from "../../media/pixels.ts";
@@ -8,11 +7,11 @@ import type { PoseTrackerOptions } from "../../perception/pose.ts";
 import type { WorkDirectory } from "../../pipeline/work-directory.ts";
 import { contactSheet } from "./contact-sheet.ts";
 import { type EvaluatedClip, type EvaluationTools, evaluateClip } from "./evaluate-clip.ts";
-import { hashModel, openWork } from "./evaluation-folder.ts";
+import { clipId, hashModel, openWork } from "./evaluation-folder.ts";
 import type { ClipFigures } from "./figures.ts";
 import { renderHeldOutClip } from "./held-out-clip.ts";
 import { type JobOptions, type JobTools, inJobs } from "./jobs.ts";
-import { PoseJudge } from "./pose-judge.ts";
+import { openJudgingTools } from "./judging-tools.ts";
 import { FPS, heldOutSeries, trainingSeries } from "./series.ts";
 import { TrainingClips } from "./training-clips.ts";
 
@@ -77,7 +76,7 @@ async function clipStep(
   index: number,
   run: () => Promise<EvaluatedClip>,
 ): Promise<EvaluatedClip> {
-  const id = `clip-${String(index).padStart(4, "0")}`;
+  const id = clipId("clip", index);
   const { paths } = await work.step({
     id,
     files: [`${id}.figures`, `${id}.png`],
@@ -94,21 +93,13 @@ async function clipStep(
   };
 }
 
-/** Networks of one job; they hold what they were last asked for, so that jobs cannot share them. */
 async function openTools(
   { model, seed, steps, poseStep, poseQuality }: EvaluationOptions,
   trainingClips: TrainingClips,
 ): Promise<JobTools<EvaluationTools>> {
-  const loaded = await LoadedModel.open(model, { device: "cpu", threads: 1 });
-  const judge = await PoseJudge.load({ quality: poseQuality });
+  const { tools, release } = await openJudgingTools(model, poseQuality);
   const generation = { model, seed, fps: FPS, threads: 1, ...(steps !== undefined && { steps }) };
-  return {
-    tools: { vae: loaded.vae, judge, trainingClips, generation, poseStep },
-    async release() {
-      await loaded.release();
-      await judge.release();
-    },
-  };
+  return { tools: { ...tools, trainingClips, generation, poseStep }, release };
 }
 
 /** All that figures depend on but the model. */

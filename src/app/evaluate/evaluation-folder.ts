@@ -1,5 +1,6 @@
 /** Where an evaluation keeps its finished clips, and what they depend on. */
 import { createHash } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MODEL_FILES, MODEL_JSON, TOKENIZER_JSON } from "../../diffusion/model-folder.ts";
 import { WorkDirectory, hashFile } from "../../pipeline/work-directory.ts";
@@ -21,4 +22,28 @@ export async function openWork(
   const texts = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]));
   const id = createHash("sha256").update(JSON.stringify(texts)).digest("hex").slice(0, 16);
   return WorkDirectory.open(join(folder, id), texts);
+}
+
+/**
+ * What an earlier run has found out of a clip, or the result of `run`, as JSON.
+ * @param name of what is found out; one folder may hold several
+ */
+export async function clipStep<T>(
+  work: WorkDirectory,
+  name: string,
+  index: number,
+  run: () => Promise<T>,
+): Promise<T> {
+  const id = clipId(name, index);
+  const { paths } = await work.step({
+    id,
+    files: [`${id}.figures`],
+    run: async ([path]) => writeFile(path!, JSON.stringify(await run())),
+  });
+  return JSON.parse(await readFile(paths[0]!, "utf8")) as T;
+}
+
+/** The id of a clip's step. */
+export function clipId(name: string, index: number): string {
+  return `${name}-${String(index).padStart(4, "0")}`;
 }

@@ -1,11 +1,10 @@
 /** `npm run evaluate`: figures of a model on held-out clips, with a contact sheet. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { writeImage } from "../../media/image.ts";
 import { EMBEDDED_MODEL, sharingRanges } from "../../pipeline/request.ts";
-import { integer, interruptible, positiveInteger, runProgram } from "./command-line.ts";
+import { integer, interruptible, positiveInteger, runProgram, withJudgingFlags } from "./command-line.ts";
 import { type Evaluation, type EvaluationOptions, evaluate } from "./evaluate.ts";
 import type { ClipFigures, VideoName } from "./figures.ts";
 import { jsonReport, markdownReport } from "./report.ts";
@@ -34,19 +33,12 @@ const program = new Command("evaluate")
   .option("--clips <n>", "held-out clips", positiveInteger, 20)
   .option("--steps <n>", "denoising steps (default: the model's)", positiveInteger)
   .option("--seed <n>", "seed of the noise", integer, 0)
-  .option("--pose-step <n>", "look for poses in every n-th frame", positiveInteger, 4)
-  .addOption(
-    new Option("--pose-quality <network>", "pose network")
-      .choices(["lite", "full", "heavy"])
-      .default("heavy"),
-  )
   .option(
     "--training-clips <n>",
     "search the nearest clip among this many",
     positiveInteger,
     NUM_TRAINING_CLIPS,
   )
-  .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism())
   .option(
     "--sharing-search",
     "instead, generate each clip with KV-sharing off and in several ranges over the same noise, and recommend one",
@@ -121,4 +113,4 @@ function parseRanges(text: string): SharingRanges {
   return data;
 }
 
-await runProgram(program);
+await runProgram(withJudgingFlags(program));

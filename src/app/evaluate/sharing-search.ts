@@ -1,10 +1,8 @@
 /** Searches the steps and blocks in which a model should share the anchor's background, by measuring. */
-import { readFile, writeFile } from "node:fs/promises";
 import { openModelFolder } from "../../diffusion/model-folder.ts";
 import { planSharing } from "../../pipeline/sharing-plan.ts";
-import type { WorkDirectory } from "../../pipeline/work-directory.ts";
 import type { EvaluationOptions } from "./evaluate.ts";
-import { hashModel, openWork } from "./evaluation-folder.ts";
+import { clipStep, hashModel, openWork } from "./evaluation-folder.ts";
 import { type Figures, type SharingMetric, meanFigures } from "./figures.ts";
 import { type GenerationOptions, generateVideos } from "./generated-video.ts";
 import { type HeldOutClip, renderHeldOutClip } from "./held-out-clip.ts";
@@ -100,7 +98,7 @@ export async function searchSharing(options: SharingSearchOptions): Promise<Shar
     let numFinished = 0;
     const openJob = async () => ({ tools: generation, release: async () => {} });
     const clips = await inJobs(options, openJob, async (index, tools, signal) => {
-      const clip = await clipStep(work, index, () =>
+      const clip = await clipStep(work, "sharing", index, () =>
         measureClip(renderHeldOutClip(series, index), candidates, { ...tools, signal }),
       );
       options.onClip?.(++numFinished);
@@ -110,20 +108,6 @@ export async function searchSharing(options: SharingSearchOptions): Promise<Shar
   } finally {
     await work.close();
   }
-}
-
-async function clipStep(
-  work: WorkDirectory,
-  index: number,
-  run: () => Promise<SharingSearchClip>,
-): Promise<SharingSearchClip> {
-  const id = `sharing-${String(index).padStart(4, "0")}`;
-  const { paths } = await work.step({
-    id,
-    files: [`${id}.figures`],
-    run: async ([path]) => writeFile(path!, JSON.stringify(await run())),
-  });
-  return JSON.parse(await readFile(paths[0]!, "utf8")) as SharingSearchClip;
 }
 
 async function measureClip(

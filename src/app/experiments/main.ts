@@ -1,9 +1,14 @@
 /** `npm run experiments`: the paper's experiments in miniature. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { Command, Option } from "commander";
-import { integer, interruptible, positiveInteger, runProgram } from "../evaluate/command-line.ts";
+import { Command } from "commander";
+import {
+  integer,
+  interruptible,
+  positiveInteger,
+  runProgram,
+  withJudgingFlags,
+} from "../evaluate/command-line.ts";
 import { examples } from "../cli/help.ts";
 import { TrainingDisplay } from "../train/training-display.ts";
 import { curvePlot, ranksPlot } from "./charts.ts";
@@ -28,7 +33,7 @@ interface RanksFlags extends Flags {
 
 /** A command with what all experiments are told. */
 function experiment(name: string, summary: string, description: string): Command {
-  return new Command(name)
+  const command = new Command(name)
     .summary(summary)
     .description(`${description} A stopped experiment goes on when the same command is run again.`)
     .configureHelp({ helpWidth: 100 })
@@ -36,14 +41,8 @@ function experiment(name: string, summary: string, description: string): Command
     .option("--set <key=value...>", "change settings of the file")
     .option("--out <folder>", `runs, models, clips and the report (default: runs/${name})`)
     .option("--clips <n>", "held-out clips, at least 2", positiveInteger, 40)
-    .option("--seed <n>", "seed of the noise that clips start from", integer, 0)
-    .option("--pose-step <n>", "look for poses in every n-th frame", positiveInteger, 4)
-    .addOption(
-      new Option("--pose-quality <network>", "pose network")
-        .choices(["lite", "full", "heavy"])
-        .default("heavy"),
-    )
-    .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism());
+    .option("--seed <n>", "seed of the noise that clips start from", integer, 0);
+  return withJudgingFlags(command);
 }
 
 const program = new Command("experiments")

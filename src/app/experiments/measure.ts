@@ -1,8 +1,5 @@
 /** Measures videos of held-out clips. Finished ones are kept, so that a stopped experiment goes on. */
-import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { VideoCodec } from "../../diffusion/latents.ts";
-import { LoadedModel } from "../../diffusion/loaded-model.ts";
 import { MODEL_FILES, openModelFolder } from "../../diffusion/model-folder.ts";
 import { personFeature } from "../../evaluation/identity-distance.ts";
 import { latentFeatures } from "../../evaluation/latent-features.ts";
@@ -11,13 +8,13 @@ import { BODY_POINTS, UNSEEN, UNSEEN_HAND } from "../../media/pose-keypoints.ts"
 import type { PoseTrackerOptions } from "../../perception/pose.ts";
 import { type WorkDirectory, hashFile } from "../../pipeline/work-directory.ts";
 import { collect } from "../evaluate/collect.ts";
-import { hashModel, openWork } from "../evaluate/evaluation-folder.ts";
+import { clipStep, hashModel, openWork } from "../evaluate/evaluation-folder.ts";
 import type { Figures, VideoMetric } from "../evaluate/figures.ts";
 import { generateVideos } from "../evaluate/generated-video.ts";
 import { type HeldOutClip, renderHeldOutClip } from "../evaluate/held-out-clip.ts";
-import { type JobOptions, type JobTools, inJobs } from "../evaluate/jobs.ts";
+import { type JobOptions, inJobs } from "../evaluate/jobs.ts";
+import { type JudgingTools, openJudgingTools } from "../evaluate/judging-tools.ts";
 import { pictureFigures } from "../evaluate/picture-figures.ts";
-import { PoseJudge } from "../evaluate/pose-judge.ts";
 import { FPS, heldOutSegments } from "../evaluate/series.ts";
 
 export interface MeasureOptions extends JobOptions {
@@ -45,12 +42,7 @@ export interface Subject {
   readonly title: string;
   /** All that its pictures depend on, beside the clip. */
   readonly settings: Readonly<Record<string, number | string>>;
-  readonly make: (clip: HeldOutClip, tools: Tools, signal: AbortSignal) => Promise<readonly Image[]>;
-}
-
-interface Tools {
-  readonly vae: VideoCodec;
-  readonly judge: PoseJudge;
+  readonly make: (clip: HeldOutClip, tools: JudgingTools, signal: AbortSignal) => Promise<readonly Image[]>;
 }
 
 /** What needs no denoiser: the truth itself, what the VAE makes of it, and the repeated reference. */
@@ -126,13 +118,13 @@ export async function measure(
     for (const { settings } of subjects) works.push(await openWork(options.work, { ...common, ...settings }));
     const clips = await inJobs(
       options,
-      () => openTools(model, options),
+      () => openJudgingTools(model, poseQuality),
       async (index, tools, signal) => {
         const clip = renderHeldOutClip(series, index);
         const measured: MeasuredClip[] = [];
         for (const [s, { title, make }] of subjects.entries()) {
           const run = async () => measureVideo(await make(clip, tools, signal), clip, tools, poseStep);
-          measured.push(await clipStep(works[s]!, index, run));
+          measured.push(await clipStep(works[s]!, "clip", index, run));
           options.onClip?.(index, title);
         }
         return measured;
@@ -144,38 +136,10 @@ export async function measure(
   }
 }
 
-/** A clip that an earlier run has finished, or the result of `run`. */
-async function clipStep(
-  work: WorkDirectory,
-  index: number,
-  run: () => Promise<MeasuredClip>,
-): Promise<MeasuredClip> {
-  const id = `clip-${String(index).padStart(4, "0")}`;
-  const { paths } = await work.step({
-    id,
-    files: [`${id}.figures`],
-    run: async ([path]) => writeFile(path!, JSON.stringify(await run())),
-  });
-  return JSON.parse(await readFile(paths[0]!, "utf8")) as MeasuredClip;
-}
-
-/** Networks of one job. */
-async function openTools(model: string, { poseQuality }: MeasureOptions): Promise<JobTools<Tools>> {
-  const loaded = await LoadedModel.open(model, { device: "cpu", threads: 1 });
-  const judge = await PoseJudge.load({ quality: poseQuality });
-  return {
-    tools: { vae: loaded.vae, judge },
-    async release() {
-      await loaded.release();
-      await judge.release();
-    },
-  };
-}
-
 async function measureVideo(
   video: readonly Image[],
   { frames: truth, coverage, poses }: HeldOutClip,
-  { vae, judge }: Tools,
+  { vae, judge }: JudgingTools,
   poseStep: number,
 ): Promise<MeasuredClip> {
   const latents = await vae.encode(video);
