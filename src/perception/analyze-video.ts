@@ -192,7 +192,12 @@ export class PersonFinder {
       const pyramid = new ImagePyramid(image);
       const about = guide?.at(index);
       const observation = await this.poses.next(pyramid, about);
-      yield { ...observation, pyramid, timeS, place: { index, ...(about?.isCut && { cut: true as const }) } };
+      const place = {
+        index,
+        ...(about?.isCut && { cut: true as const }),
+        ...(about?.others.length && { others: about.others }),
+      };
+      yield { ...observation, pyramid, timeS, place };
       index++;
     }
   }
@@ -224,5 +229,5 @@ const BODIES_AHEAD = 3;
 interface SeenFrame extends PoseObservation {
   readonly pyramid: ImagePyramid;
   readonly timeS: number;
-  readonly place: Pick<PersonFrame, "index" | "cut">;
+  readonly place: Pick<PersonFrame, "index" | "cut" | "others">;
 }

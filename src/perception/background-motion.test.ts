@@ -1,13 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { renderFrames } from "../avatar/clip.ts";
+import { renderGroup } from "../avatar/group.ts";
 import { makeIdentity } from "../avatar/identity.ts";
 import { makeMotion } from "../avatar/motion.ts";
 import { makeScene } from "../avatar/scene.ts";
 import type { Image } from "../media/pixels.ts";
-import { transformPose } from "../media/pose-keypoints.ts";
+import { type PoseKeypoints, transformPose } from "../media/pose-keypoints.ts";
 import { crop, resize } from "../media/resize.ts";
 import { BackgroundWatch } from "./background-motion.ts";
 import type { PersonFrame } from "./person-frame.ts";
+import type { Box } from "./survey.ts";
 
 const SIZE = { width: 128, height: 192 };
 /** The larger picture is this much wider on every side. */
@@ -83,4 +85,55 @@ describe("the background's motion", () => {
       else expect(zoom).toBeGreaterThan(0.02);
     });
   });
+
+  test("is not that of other people, near as they may be", () => {
+    // Somebody passes close to the camera, beside the person.
+    const frames = [
+      ...renderGroup({
+        scene: { ...makeScene(3), shot: "full body", span: [-0.12, 1.3] },
+        people: [
+          { identity: makeIdentity(14), motion: makeMotion(5), placeAt: () => ({ x: 0.6, z: -0.4 }) },
+          {
+            identity: makeIdentity(6),
+            motion: makeMotion(8),
+            placeAt: (t) => ({ x: -1.6 + 1.2 * t, z: 0.6 }),
+          },
+        ],
+        numFrames: 10,
+        width: 288,
+        height: 192,
+        fps: 8,
+      }),
+    ];
+    const watched = (isKnown: boolean): { motion: number; change: number } => {
+      const watch = new BackgroundWatch();
+      const motions = frames.map(({ image, people: [person, other] }, index) => {
+        const flat = person!.keypoints.leftHand.map(() => 0);
+        return watch.next(image, {
+          index,
+          timeS: index / 8,
+          size: image,
+          pose: person!.keypoints,
+          depths: { left: flat, right: flat },
+          numPeople: 2,
+          ...(isKnown && { others: [boxAround(other!.keypoints)] }),
+          found: { body: true, leftHand: true, rightHand: true },
+        });
+      });
+      const along = (axis: "x" | "y"): number => motions.reduce((sum, motion) => sum + motion[axis], 0);
+      return {
+        motion: Math.hypot(along("x"), along("y")),
+        change: motions.reduce((sum, { change }) => sum + change, 0) / motions.length,
+      };
+    };
+    const [known, unknown] = [watched(true), watched(false)];
+    expect(known.motion).toBeLessThan(0.002);
+    expect(known.change).toBeLessThan(0.002);
+    expect(unknown.change).toBeGreaterThan(0.012);
+  });
 });
+
+function boxAround({ body }: PoseKeypoints): Box {
+  const [xs, ys] = [body.map(({ x }) => x), body.map(({ y }) => y)];
+  return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) };
+}

@@ -4,6 +4,7 @@ import { type PoseKeypoints, transformPose } from "../media/pose-keypoints.ts";
 import { BODY_LINKS } from "../media/skeleton.ts";
 import type { PersonFrame } from "./person-frame.ts";
 import { ImagePyramid } from "./region.ts";
+import type { Box } from "./survey.ts";
 
 /** How the surroundings of the person changed from the frame before; zeros for the first frame. */
 export interface BackgroundMotion {
@@ -27,7 +28,10 @@ const NUM_LEVELS = 3;
 /** Below this share of visible background nothing is measured. */
 const LEAST_BACKGROUND = 0.03;
 
-/** Measures frame by frame how the background moves. The person is left out, as wide as a body is around its skeleton. */
+/**
+ * Measures frame by frame how the background moves. The person is left out, as wide as a body is around its skeleton, and
+ * so is everybody else, in a box.
+ */
 export class BackgroundWatch {
   private previous: View | null = null;
 
@@ -65,7 +69,7 @@ function viewOf(image: Image, person: PersonFrame): View {
   return { levels };
 }
 
-function levelOf({ width, height, data }: Image, { pose, size }: PersonFrame): Level {
+function levelOf({ width, height, data }: Image, { pose, size, others = [] }: PersonFrame): Level {
   const luma = new Float32Array(width * height);
   for (let i = 0; i < luma.length; i++) {
     luma[i] = (0.299 * data[3 * i]! + 0.587 * data[3 * i + 1]! + 0.114 * data[3 * i + 2]!) / 255;
@@ -74,6 +78,7 @@ function levelOf({ width, height, data }: Image, { pose, size }: PersonFrame): L
   const covered = coverBody(transformPose(pose, { left: 0, top: 0, ...scale }), width, height);
   const background = new Uint8Array(luma.length);
   for (let i = 0; i < background.length; i++) background[i] = covered.data[3 * i]! > 0 ? 0 : 1;
+  for (const box of others) coverBox(background, width, height, box, scale);
   return { width, height, luma, background };
 }
 
@@ -92,6 +97,26 @@ function coverBody({ body }: PoseKeypoints, width: number, height: number): Imag
   const radius = Math.min(BODY_RADIUS * longest, 0.25 * Math.max(width, height)) + 1;
   for (const { from, to } of links) strokeLine(picture, from, to, radius, [255, 255, 255]);
   return picture;
+}
+
+/** Hair, clothes and what a hand does between two searches reach this share of a box's longer side beyond it. */
+const BOX_MARGIN = 0.12;
+
+/** Takes a box, in pixels before `scale`, out of the background. */
+function coverBox(
+  background: Uint8Array,
+  width: number,
+  height: number,
+  { left, top, right, bottom }: Box,
+  { scaleX, scaleY }: { readonly scaleX: number; readonly scaleY: number },
+): void {
+  const margin = BOX_MARGIN * Math.max(right - left, bottom - top);
+  const within = (value: number, side: number): number => Math.min(side, Math.max(0, Math.round(value)));
+  const [from, to] = [within((left - margin) * scaleX, width), within((right + margin) * scaleX, width)];
+  const lowest = within((bottom + margin) * scaleY, height);
+  for (let y = within((top - margin) * scaleY, height); y < lowest; y++) {
+    background.fill(0, y * width + from, y * width + Math.max(from, to));
+  }
 }
 
 /** From the coarsest level to the finest: what one finds is where the next one begins. */

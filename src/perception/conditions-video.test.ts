@@ -32,10 +32,12 @@ const OUTPUT = { width: 200, height: 400 };
 describe("mapToOutput", () => {
   it("cuts the middle out to the output's shape and scales it, depth as well", () => {
     // The middle 200 x 400 of the frame, to half of that size.
-    const mapped = mapToOutput(frame(1), { width: 100, height: 200 });
+    const others = [{ left: 100, top: 0, right: 260, bottom: 300 }];
+    const mapped = mapToOutput({ ...frame(1), others }, { width: 100, height: 200 });
     expect(mapped.pose.body[NOSE]).toEqual({ x: 50, y: 100, score: 1 });
     expect(mapped.pose.rightHand[0]).toEqual({ x: 75, y: 150, score: 1 });
     expect(mapped.depths.right[4]).toBe(2);
+    expect(mapped.others).toEqual([{ left: -50, top: 0, right: 30, bottom: 150 }]);
     expect(mapped.size).toEqual({ width: 100, height: 200 });
   });
 });

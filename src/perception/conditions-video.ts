@@ -26,11 +26,19 @@ export function mapToOutput(frame: PersonFrame, output: Size): PersonFrame {
   const scaleY = output.height / box.height;
   const depthScale = Math.sqrt(scaleX * scaleY);
   const to = { left: box.left, top: box.top, scaleX, scaleY };
-  const { surfaces } = frame;
+  const { surfaces, others } = frame;
   return {
     ...frame,
     size: output,
     pose: transformPose(frame.pose, to),
+    ...(others && {
+      others: others.map(({ left, top, right, bottom }) => ({
+        left: (left - to.left) * scaleX,
+        top: (top - to.top) * scaleY,
+        right: (right - to.left) * scaleX,
+        bottom: (bottom - to.top) * scaleY,
+      })),
+    }),
     ...(surfaces && {
       surfaces: {
         left: surfaces.left && transformPatch(surfaces.left, to),

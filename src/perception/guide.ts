@@ -1,7 +1,7 @@
 import { type Clothes, clothesOf, likeness, meanClothes } from "./clothes.ts";
 import type { Place, SeenBody } from "./eyes.ts";
 import type { ImagePyramid } from "./region.ts";
-import type { Survey } from "./survey.ts";
+import type { Box, Sighting, Survey } from "./survey.ts";
 import type { Track, TrackedPerson } from "./tracks.ts";
 
 /** What is known about a frame before it is looked at closely. */
@@ -9,6 +9,8 @@ export interface FrameGuide {
   /** Whether the frame begins a new shot. */
   readonly isCut: boolean;
   readonly numPeople: number;
+  /** Around everybody but the followed person. */
+  readonly others: readonly Box[];
   /** Whether a body may be that of the followed person. */
   readonly accepts: (body: SeenBody, frame: ImagePyramid) => boolean;
   /** The likeliest of bodies. */
@@ -58,6 +60,7 @@ export class Guide {
     return {
       isCut: this.cuts.has(index),
       numPeople: (own.length > 0 ? 1 : 0) + others.length,
+      others: others.map((path) => path.box(index)),
       accepts: (body, frame) => {
         const toOthers = distanceTo(others, body);
         if (toOthers === Infinity) return true;
@@ -103,14 +106,30 @@ class Path {
 
   /** From a place to the person's, in the larger of both sizes. */
   distance(index: number, { center: point, size }: Place): number {
+    const { from, to, t } = this.around(index);
+    const x = between(from.center.x, to.center.x, t);
+    const y = between(from.center.y, to.center.y, t);
+    return Math.hypot(point.x - x, point.y - y) / Math.max(size, between(from.size, to.size, t));
+  }
+
+  box(index: number): Box {
+    const { from, to, t } = this.around(index);
+    return {
+      left: between(from.box.left, to.box.left, t),
+      top: between(from.box.top, to.box.top, t),
+      right: between(from.box.right, to.box.right, t),
+      bottom: between(from.box.bottom, to.box.bottom, t),
+    };
+  }
+
+  /** The sightings that a frame lies between, and where between them, 0..1. */
+  private around(index: number): { readonly from: Sighting; readonly to: Sighting; readonly t: number } {
     const { sightings } = this.track;
     const after = Math.min(sightings.length - 1, this.numBefore(index));
-    const b = sightings[after]!;
-    const a = sightings[Math.max(0, after - 1)]!;
-    const t = b.frame > a.frame ? Math.min(1, Math.max(0, (index - a.frame) / (b.frame - a.frame))) : 0;
-    const x = a.center.x + (b.center.x - a.center.x) * t;
-    const y = a.center.y + (b.center.y - a.center.y) * t;
-    return Math.hypot(point.x - x, point.y - y) / Math.max(size, a.size + (b.size - a.size) * t);
+    const to = sightings[after]!;
+    const from = sightings[Math.max(0, after - 1)]!;
+    const t = to.frame > from.frame ? (index - from.frame) / (to.frame - from.frame) : 0;
+    return { from, to, t: Math.min(1, Math.max(0, t)) };
   }
 
   /** Sightings before a frame, by bisection. */
@@ -124,4 +143,8 @@ class Path {
     }
     return low;
   }
+}
+
+function between(from: number, to: number, t: number): number {
+  return from + (to - from) * t;
 }

@@ -1,6 +1,7 @@
 import type { PoseKeypoints } from "../media/pose-keypoints.ts";
 import type { HandDepths, Size } from "./keypoints.ts";
 import type { HandSurfaces } from "./normal-patch.ts";
+import type { Box } from "./survey.ts";
 
 /** All that is known about the person in one frame of a driving video. Plain data: it survives JSON. */
 export interface PersonFrame {
@@ -14,6 +15,8 @@ export interface PersonFrame {
   readonly depths: HandDepths;
   /** People in the frame. */
   readonly numPeople: number;
+  /** Around everybody else in the frame; absent where nobody else is, or nothing is known of them. */
+  readonly others?: readonly Box[];
   /** Present when the frame begins a new shot: nothing moves from the frame before to this one. */
   readonly cut?: true;
   /** Hands as a surface-normal network saw them; absent where their normals follow from the points. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { bodyIndex } from "../media/pose-keypoints.ts";
 import { type AnalysisOptions, type Cast, analyzeFrames } from "./analyze-video.ts";
 import type { PersonFrame } from "./person-frame.ts";
 import { EMPTY_SUMMARY, addToSummary } from "./person-frame.ts";
@@ -34,6 +35,14 @@ describe("two people who cross", () => {
     const { who, frames } = await follow(clip, { person: { x: 70, y: 150 } });
     expect(count(who, 1)).toBe(0);
     expect(count(who, 0)).toBeGreaterThanOrEqual(24);
+    // The one who passes is where the frames say that somebody else is.
+    const isInBox = frames.map(({ others = [] }, f) => {
+      const hips = clip.truth[1]![f]!.body[bodyIndex("leftHip")]!;
+      return others.some(({ left, top, right, bottom }) => {
+        return hips.x > left && hips.x < right && hips.y > top && hips.y < bottom;
+      });
+    });
+    expect(isInBox.filter(Boolean).length).toBeGreaterThanOrEqual(30);
     // Hidden frames are bridged: there is a pose in all.
     expect(frames.every(({ pose }) => pose.body.some(({ score }) => score > 0))).toBe(true);
   });

@@ -41,6 +41,11 @@ const frameSchema = z.object({
   leftHand: hand.default(null),
   rightHand: hand.default(null),
   people: z.number().int().nonnegative().default(1),
+  /** Around everybody else: left, top, right, bottom. */
+  others: z
+    .array(z.tuple([coordinate, coordinate, coordinate, coordinate]))
+
+    .optional(),
   /** Present when the frame begins a new shot. */
   cut: z.literal(true).optional(),
   /** Normals of the hands, where a network has seen them. */
@@ -65,7 +70,7 @@ export async function writeKeypoints(
 }
 
 /** Positions to a hundredth of a pixel, scores to a thousandth. */
-function toLine({ size, pose, depths, numPeople, cut, surfaces, found }: PersonFrame): WrittenLine {
+function toLine({ size, pose, depths, numPeople, others, cut, surfaces, found }: PersonFrame): WrittenLine {
   const point = ({ x, y, score: s }: Keypoint): [number, number, number] => [
     round(x, 100),
     round(y, 100),
@@ -79,6 +84,14 @@ function toLine({ size, pose, depths, numPeople, cut, surfaces, found }: PersonF
     leftHand: handOf(pose.leftHand, depths.left),
     rightHand: handOf(pose.rightHand, depths.right),
     people: numPeople,
+    ...(others && {
+      others: others.map(({ left, top, right, bottom }) => [
+        round(left, 1),
+        round(top, 1),
+        round(right, 1),
+        round(bottom, 1),
+      ]),
+    }),
     ...(cut && { cut }),
     ...(surfaces && { surfaces: surfacesToLine(surfaces) }),
     found: [found.body, found.leftHand, found.rightHand],
@@ -106,6 +119,9 @@ function fromLine(line: FrameLine, index: number, fps: number): PersonFrame {
     pose: { body, leftHand: handOf(line.leftHand), rightHand: handOf(line.rightHand) },
     depths: { left: depthOf(line.leftHand), right: depthOf(line.rightHand) },
     numPeople: line.people,
+    ...(line.others && {
+      others: line.others.map(([left, top, right, bottom]) => ({ left, top, right, bottom })),
+    }),
     ...(line.cut && { cut: line.cut }),
     ...(line.surfaces && { surfaces: line.surfaces }),
     found: { body: foundBody, leftHand: foundLeft, rightHand: foundRight },
