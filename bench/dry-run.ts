@@ -1,6 +1,6 @@
 /**
- * A run of the embedded model beside what its dry run foresees: memory, and processor time at the speed of matrix products
- * around it. Usage: npx tsx bench/dry-run.ts [--frames 49] [--threads 1]
+ * A run of the embedded model beside what its dry run foresees: memory, and processor time at the speed of matrix
+ * products around it. Usage: npx tsx bench/dry-run.ts [--frames 49] [--threads 1]
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";

@@ -1,7 +1,7 @@
 /**
  * A published network at full size over a sparse bfloat16 file, as a run works with it: time, speed, and memory beside
- * the page cache, and what `posegen models plan` foresees of them. Large matrices are zeros, which cost what others cost.
- * Seconds are processor time, of the work as of the matrix product that it is compared with. Usage:
+ * the page cache, and what `posegen models plan` foresees of them. Large matrices are zeros, which cost what others
+ * cost. Seconds are processor time, of the work as of the matrix product that it is compared with. Usage:
  *
  *     npx tsx bench/full-size.ts denoiser|text-encoder|image-encoder|vae [--threads 1] [--frames 17] [--size 256x144]
  *         [--tokens 512] [--layers 40] [--blocks 1]

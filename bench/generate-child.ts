@@ -1,6 +1,6 @@
 /**
- * Runs `generate` on a request given as JSON and writes a line for each event, and at its end the processor time that it
- * took in seconds and the peak of its memory in bytes: what kill tests kill and memory tests measure.
+ * Runs `generate` on a request given as JSON and writes a line for each event, and at its end the processor time that
+ * it took in seconds and the peak of its memory in bytes: what kill tests kill and memory tests measure.
  */
 import { generate } from "../src/pipeline/generate.ts";
 import { peakMemoryBytes } from "../src/runtime/measure.ts";

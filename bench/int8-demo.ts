@@ -1,6 +1,6 @@
 /**
- * The demo in float32 and in int8, one after the other: time, likeness of the videos, and size. The model must have been
- * calibrated (`posegen models calibrate MODEL`). Usage:
+ * The demo in float32 and in int8, one after the other: time, likeness of the videos, and size. The model must have
+ * been calibrated (`posegen models calibrate MODEL`). Usage:
  *
  *     npx tsx bench/int8-demo.ts [--model weights/posegen-mini] [--seconds 12] [--threads 2]
  */

@@ -1,6 +1,4 @@
 /** What a model needs to run in int8, as a file beside its weights. */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { z } from "zod";
@@ -14,16 +12,17 @@ import { type Smoothing } from "../models/layers/smooth-quant.ts";
 import { type WanDiTGraph } from "../models/wan-dit/build.ts";
 import { quote } from "../runtime/quote.ts";
 import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
+import { sampledDigest } from "../runtime/sampled-digest.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { parseStrictJson } from "../runtime/strict-json.ts";
 import { UserError } from "../tensor/errors.ts";
-import { openLora } from "./lora-file.ts";
+import { type LoraFile, openLora } from "./lora-file.ts";
 import { type ModelFolder } from "./model-folder.ts";
 
 /** Name of the file in the model's folder. */
 export const INT8_FILE = "int8.safetensors";
 
-const FORMAT = "2";
+const FORMAT = "3";
 
 /** Linear layers that read the same activations: see `LinearGroup`. */
 export interface Int8Group extends Smoothing {
@@ -127,16 +126,20 @@ export function int8Groups(graph: WanDiTGraph, { groups }: Int8Calibration): Lin
   return found;
 }
 
-/** Digest of the files that hold the denoiser's weights, those of its phases and LoRAs included. */
+/** What tells the denoiser's weights, those of its phases and LoRAs included, from others: see `sampledDigest`. */
 export async function weightsFingerprint(model: ModelFolder): Promise<string> {
   const { tensors } = await model.open("dit");
-  const loras = [await model.openPhase("phase1"), await model.openPhase("phase2")];
-  for (const { path } of model.loras) loras.push(await openLora(path));
-  const files = new Set([
-    ...[...tensors.values()].map(({ file }) => file),
-    ...loras.flatMap((lora) => lora.files),
-  ]);
-  const hash = createHash("sha256").update(JSON.stringify(model.loras.map(({ weight }) => weight)));
-  for (const file of files) for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest("hex");
+  const loras: { readonly file: LoraFile; readonly weight: number }[] = [];
+  for (const phase of ["phase1", "phase2"] as const)
+    loras.push({ file: await model.openPhase(phase), weight: 1 });
+  for (const { path, weight } of model.loras) loras.push({ file: await openLora(path), weight });
+  const entries = [...tensors];
+  for (const { file, weight } of loras) {
+    const prefix = `lora of weight ${weight}: `;
+    for (const [key, { a, b, scale }] of file.pairs) {
+      entries.push([`${prefix}${key} A`, a], [`${prefix}${key} B times ${scale}`, b]);
+    }
+    for (const [key, entry] of file.whole) entries.push([prefix + key, entry]);
+  }
+  return sampledDigest(entries);
 }

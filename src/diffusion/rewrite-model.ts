@@ -43,8 +43,8 @@ interface PlannedFile {
 }
 
 /**
- * Writes a model anew as one folder: the weights that the networks need and nothing else, a file for each part, tensor by tensor.
- * Memory holds pieces of a tensor, one denoiser matrix that a LoRA changes, and the LoRAs.
+ * Writes a model anew as one folder: the weights that the networks need and nothing else, a file for each part, tensor
+ * by tensor. Memory holds pieces of a tensor, one denoiser matrix that a LoRA changes, and the LoRAs.
  *
  * The low-rank pairs of the phases stay pairs, because both phases rest on one base. Merging puts the other LoRAs into
  * that base, and into the layers that phases hold whole.

@@ -15,7 +15,9 @@ const MAX_PROMPT_LENGTH = 20_000;
 
 export interface PromptToken {
   readonly id: number;
-  /** The text it stands for after normalisation, with "▁" for a blank; empty for its further bytes and the end token. */
+  /**
+   * The text it stands for after normalisation, with "▁" for a blank; empty for its further bytes and the end token.
+   */
   readonly text: string;
 }
 

@@ -10,8 +10,12 @@ import { VIEWS, valueBytes } from "./memory.ts";
  */
 const FLOPS_PER_BYTE = 7.5;
 
-/** An operation in 8 bits, as a share of one in float32: a block of width 1536 takes 0.374 of its time in float32. */
-const INT8_SHARE = 0.29;
+/**
+ * An operation in 8 bits, as a share of one in float32. Solved for a block of width 1536 (`bench/precision.ts`), which
+ * takes 0.399 of its time in float32, rounding of activations included: of 120.4 billion operations 24.4 and 101.5
+ * times this share.
+ */
+const INT8_SHARE = 0.23;
 
 /**
  * What a run takes, in operations of a large float32 matrix product that take as long: its own arithmetic, and the

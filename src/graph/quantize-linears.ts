@@ -8,7 +8,7 @@ import { expand, gather, reshape } from "./shape-ops.ts";
 
 /** Linear layers of one module that read the same activations, such as the q, k and v of a self-attention. */
 export interface LinearGroup {
-  /** The key that the layers' weights have in common with their smoothing: that of the first layer, without "weight". */
+  /** The key that the weights have in common with their smoothing: that of the first layer, without "weight". */
   readonly name: string;
   /** Keys of the weights [out, in], in the order of the graph. */
   readonly weights: readonly string[];
@@ -47,7 +47,8 @@ export function smoothingKeys(group: string): SmoothingKeys {
 
 /**
  * Finds linear layers and what they read.
- * @param targets keys of the weights [out, in] to look for; those that the graph lacks, or uses otherwise, are passed over
+ * @param targets keys of the weights [out, in] to look for; those that the graph lacks, or uses otherwise, are passed
+ *   over
  */
 export function linearGroups(graph: Graph, targets: RegExp): LinearGroup[] {
   const groups = new Map<string, { name: string; weights: string[]; input: Value }>();
@@ -82,10 +83,11 @@ export function observeLinears(graph: Graph, groups: readonly LinearGroup[]): vo
 }
 
 /**
- * Computes linear layers in 8 bits: x Wᵀ + b becomes ((x - mean) · factors in uint8) × (W / factors in int8) + W mean + b.
- * Each row of the activations has a scale of its own, found in each run; the int8 weight has one for each column. Weights
- * are parameters under other keys then, see `quantizedKeys` and `smoothingKeys`. Nothing can be differentiated through
- * the result.
+ * Computes linear layers in 8 bits: x Wᵀ + b becomes
+ * ((x - mean) · factors in uint8) × (W / factors in int8) + W mean + b.
+ * Each row of the activations has a scale of its own, found in each run; the int8 weight has one for each column.
+ * Weights are parameters under other keys then, see `quantizedKeys` and `smoothingKeys`. Nothing can be differentiated
+ * through the result.
  * @param groups of this graph, as `linearGroups` gives them
  */
 export function quantizeLinears(graph: Graph, groups: readonly LinearGroup[]): void {

@@ -149,7 +149,8 @@ export function trueIndices(mask: Value): Value {
 }
 
 /**
- * Adds every element of `updates` to a copy of `x` at its index along `axis`: x[..., indices[..., i], ...] += updates[..., i].
+ * Adds every element of `updates` to a copy of `x` at its index along `axis`:
+ * x[..., indices[..., i], ...] += updates[..., i].
  * Indices (int64) and updates have one shape, equal to that of `x` on all other axes; indices may repeat.
  */
 export function scatterAdd(x: Value, indices: Value, updates: Value, axis: number): Value {

@@ -14,7 +14,9 @@ export function prelu(x: Value, slope: Value): Value {
   return x.graph.emit("PRelu", [x, slope], [x])[0]!;
 }
 
-/** Channels moved into blocks of pixels: [N, B·B·C, H, W] -> [N, C, H·B, W·B], channel (i·B + j)·C + c to pixel (i, j). */
+/**
+ * Channels moved into blocks of pixels: [N, B·B·C, H, W] -> [N, C, H·B, W·B], channel (i·B + j)·C + c to pixel (i, j).
+ */
 export function depthToSpace(x: Value, blockSize: number): Value {
   invariant(
     x.rank === 4 && x.dim(1) % (blockSize * blockSize) === 0,
