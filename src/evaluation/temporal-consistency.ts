@@ -38,7 +38,8 @@ function meanSimilarity<T>(
   return sum / (items.length - 1);
 }
 
-function cosineSimilarity(a: Float32Array, b: Float32Array): number {
+/** Cosine (-1..1) of the angle between two feature vectors of the same length. */
+export function cosineSimilarity(a: Float32Array, b: Float32Array): number {
   invariant(a.length === b.length, `features of ${a.length} and ${b.length} dimensions cannot be compared`);
   let [product, squareA, squareB] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {

@@ -18,7 +18,7 @@ export interface ClipRecipe {
   /** Pixels, multiples of 16. */
   readonly width: number;
   readonly height: number;
-  /** 1 + 4k. */
+  /** 1 + 4k where clips are encoded. */
   readonly numFrames: number;
   /** Frames at either end whose picture replaces skeleton and hand normals (phase 2); 0 elsewhere. */
   readonly headFrames: number;
@@ -29,6 +29,8 @@ export interface ClipRecipe {
 export interface RenderedClip {
   readonly clip: Clip;
   readonly reference: Image;
+  /** Share of each pixel of the reference that the person covers, 0..255, [H, W]. */
+  readonly referenceMask: Uint8Array;
 }
 
 /** Who dances where and how in clip number `index` of a series, and how they stand in the reference. */
@@ -50,8 +52,8 @@ export function seriesClipRequest(
 export function renderSeriesClip(recipe: ClipRecipe, index: number): RenderedClip {
   const { clip, stance } = seriesClipRequest(recipe, index);
   const { identity, scene, width, height } = clip;
-  const reference = renderReference({ identity, scene, width, height, stance }).image;
-  return { clip: renderClip(clip), reference };
+  const { image, mask } = renderReference({ identity, scene, width, height, stance });
+  return { clip: renderClip(clip), reference: image, referenceMask: mask };
 }
 
 /** How the embedded model's skeletons are drawn. */

@@ -7,14 +7,18 @@ import { reportFailure } from "../cli/report-error.ts";
 
 /** Adds the flags that say how videos are judged, and in how many jobs. */
 export function withJudgingFlags(command: Command): Command {
-  return command
+  return withJobsFlag(command)
     .option("--pose-step <n>", "look for poses in every n-th frame", positiveInteger, 4)
     .addOption(
       new Option("--pose-quality <network>", "pose network")
         .choices(["lite", "full", "heavy"])
         .default("heavy"),
-    )
-    .option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism());
+    );
+}
+
+/** Adds the flag that says how many clips are worked on at a time. */
+export function withJobsFlag(command: Command): Command {
+  return command.option("--jobs <n>", "clips at the same time", positiveInteger, availableParallelism());
 }
 
 /** Runs what the arguments ask for; a failure is told as `posegen` tells it. */

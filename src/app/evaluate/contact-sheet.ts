@@ -22,7 +22,11 @@ export function contactRow(clip: HeldOutClip, videos: Readonly<Record<VideoName,
 export function pictureRow(first: Image, videos: readonly (readonly Image[])[]): Image {
   const at = (video: readonly Image[]): Image[] =>
     TIMES.map((share) => video[Math.floor(share * video.length)]!);
-  const groups = [[first], ...videos.map((video) => at(video))];
+  return groupedRow([[first], ...videos.map((video) => at(video))]);
+}
+
+/** Groups of pictures of one height beside each other. */
+export function groupedRow(groups: readonly (readonly Image[])[]): Image {
   return joinRight(
     groups.map((group) => joinRight(group, 0)),
     GAP,

@@ -1,15 +1,13 @@
 /** One held-out clip: generated, compared with its truth and with what needs no model. */
-import type { VideoVae } from "../../diffusion/latents.ts";
 import type { Image } from "../../media/pixels.ts";
-import type { Plan } from "../../pipeline/plan.ts";
-import { stitchImages } from "../../pipeline/stitch.ts";
-import { collect } from "./collect.ts";
 import { contactRow } from "./contact-sheet.ts";
+import type { PicturedClip } from "./evaluation-folder.ts";
 import type { ClipFigures, Figures, VideoMetric, VideoName } from "./figures.ts";
 import { type GenerationOptions, generateVideos } from "./generated-video.ts";
 import type { HeldOutClip } from "./held-out-clip.ts";
 import { pictureFigures } from "./picture-figures.ts";
 import type { JudgingTools } from "./judging-tools.ts";
+import { reconstruct } from "./reconstruction.ts";
 import { continuityFigures, sharingFigures } from "./segment-figures.ts";
 import type { TrainingClips } from "./training-clips.ts";
 
@@ -21,18 +19,12 @@ export interface EvaluationTools extends JudgingTools {
   readonly poseStep: number;
 }
 
-export interface EvaluatedClip {
-  readonly figures: ClipFigures;
-  /** The clip's row of the contact sheet. */
-  readonly row: Image;
-}
-
 /** @param signal stops with its reason between the steps of generation */
 export async function evaluateClip(
   clip: HeldOutClip,
   tools: EvaluationTools,
   signal?: AbortSignal,
-): Promise<EvaluatedClip> {
+): Promise<PicturedClip<ClipFigures>> {
   const { frames: truth, coverage } = clip;
   const poses = clip.poses.map(({ pose }) => pose);
   const { generated, unshared } = await generateVideos(
@@ -76,12 +68,4 @@ export async function evaluateClip(
     },
     row: contactRow(clip, videos),
   };
-}
-
-/** The truth through the VAE, segment by segment and stitched like a generated video: what no denoiser can surpass. */
-async function reconstruct(truth: readonly Image[], plan: Plan, vae: VideoVae): Promise<Image[]> {
-  const reconstructed = stitchImages(plan, async function* ({ frames }) {
-    yield* vae.decode(await vae.encode(frames.map((frame) => truth[frame]!)));
-  });
-  return collect(reconstructed);
 }

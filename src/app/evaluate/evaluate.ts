@@ -1,13 +1,10 @@
 /** Evaluates a model on held-out clips. Finished clips are kept, so that a stopped evaluation goes on. */
-import { readFile, writeFile } from "node:fs/promises";
 import { type ModelDescription, openModelFolder } from "../../diffusion/model-folder.ts";
-import { encodeImage, readImage } from "../../media/image.ts";
 import type { Image } from "../../media/pixels.ts";
 import type { PoseTrackerOptions } from "../../perception/pose.ts";
-import type { WorkDirectory } from "../../pipeline/work-directory.ts";
 import { contactSheet } from "./contact-sheet.ts";
-import { type EvaluatedClip, type EvaluationTools, evaluateClip } from "./evaluate-clip.ts";
-import { clipId, hashModel, openWork } from "./evaluation-folder.ts";
+import { type EvaluationTools, evaluateClip } from "./evaluate-clip.ts";
+import { hashModel, openWork, picturedClipStep } from "./evaluation-folder.ts";
 import type { ClipFigures } from "./figures.ts";
 import { renderHeldOutClip } from "./held-out-clip.ts";
 import { type JobOptions, type JobTools, inJobs } from "./jobs.ts";
@@ -56,7 +53,7 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
     let numFinished = 0;
     const openJob = () => openTools(options, trainingClips);
     const evaluated = await inJobs(options, openJob, async (index, tools, signal) => {
-      const clip = await clipStep(work, index, () =>
+      const clip = await picturedClipStep(work, "clip", index, () =>
         evaluateClip(renderHeldOutClip(heldOut, index), tools, signal),
       );
       options.onClip?.(clip.figures, ++numFinished);
@@ -68,29 +65,6 @@ export async function evaluate(options: EvaluationOptions): Promise<Evaluation> 
   } finally {
     await work.close();
   }
-}
-
-/** A clip that an earlier run has finished, or the result of `run`. */
-async function clipStep(
-  work: WorkDirectory,
-  index: number,
-  run: () => Promise<EvaluatedClip>,
-): Promise<EvaluatedClip> {
-  const id = clipId("clip", index);
-  const { paths } = await work.step({
-    id,
-    files: [`${id}.figures`, `${id}.png`],
-    async run([figuresPath, rowPath]) {
-      const { figures, row } = await run();
-      await writeFile(figuresPath!, JSON.stringify(figures));
-      await writeFile(rowPath!, await encodeImage(row, "png"));
-    },
-  });
-  const [figuresPath, rowPath] = paths as [string, string];
-  return {
-    figures: JSON.parse(await readFile(figuresPath, "utf8")) as ClipFigures,
-    row: await readImage(rowPath),
-  };
 }
 
 async function openTools(

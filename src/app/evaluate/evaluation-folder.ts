@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MODEL_FILES, MODEL_JSON, TOKENIZER_JSON } from "../../diffusion/model-folder.ts";
+import { encodeImage, readImage } from "../../media/image.ts";
+import type { Image } from "../../media/pixels.ts";
 import { WorkDirectory, hashFile } from "../../pipeline/work-directory.ts";
 
 /** SHA-256 of all files of a model, in hexadecimal. */
@@ -43,7 +45,34 @@ export async function clipStep<T>(
   return JSON.parse(await readFile(paths[0]!, "utf8")) as T;
 }
 
+/** What is found out of a clip, and its row of the contact sheet. */
+export interface PicturedClip<T> {
+  readonly figures: T;
+  readonly row: Image;
+}
+
+/** `clipStep` with the picture kept too. */
+export async function picturedClipStep<T>(
+  work: WorkDirectory,
+  name: string,
+  index: number,
+  run: () => Promise<PicturedClip<T>>,
+): Promise<PicturedClip<T>> {
+  const id = clipId(name, index);
+  const { paths } = await work.step({
+    id,
+    files: [`${id}.figures`, `${id}.png`],
+    async run([figuresPath, rowPath]) {
+      const { figures, row } = await run();
+      await writeFile(figuresPath!, JSON.stringify(figures));
+      await writeFile(rowPath!, await encodeImage(row, "png"));
+    },
+  });
+  const [figuresPath, rowPath] = paths as [string, string];
+  return { figures: JSON.parse(await readFile(figuresPath, "utf8")) as T, row: await readImage(rowPath) };
+}
+
 /** The id of a clip's step. */
-export function clipId(name: string, index: number): string {
+function clipId(name: string, index: number): string {
   return `${name}-${String(index).padStart(4, "0")}`;
 }

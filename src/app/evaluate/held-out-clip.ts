@@ -17,6 +17,8 @@ export interface HeldOutClip {
   /** The prompt. */
   readonly caption: string;
   readonly reference: Image;
+  /** Share of each pixel of the reference that the person covers, 0..255, [H, W]. */
+  readonly referenceCoverage: Uint8Array;
   /** The true frames, and skeletons as the model sees them. */
   readonly frames: readonly Image[];
   readonly skeletons: readonly Image[];
@@ -28,7 +30,7 @@ export interface HeldOutClip {
 
 /** Renders clip number `index` of a series. */
 export function renderHeldOutClip(recipe: ClipRecipe, index: number): HeldOutClip {
-  const { clip, reference } = renderSeriesClip(recipe, index);
+  const { clip, reference, referenceMask } = renderSeriesClip(recipe, index);
   const { identity, scene, width, height } = seriesClipRequest(recipe, index).clip;
   const { focal, distance } = cameraFor(scene, standingHeight(identity.body), width, height);
   const { frames, skeletons } = conditionFrames(clip);
@@ -37,6 +39,7 @@ export function renderHeldOutClip(recipe: ClipRecipe, index: number): HeldOutCli
     index,
     caption: clip.caption,
     reference,
+    referenceCoverage: referenceMask,
     frames,
     skeletons,
     coverage: frames.map((_, f) => clip.mask.subarray(f * numPixels, (f + 1) * numPixels)),

@@ -1,13 +1,10 @@
 /** Plots of experiments: a panel for each figure, in one SVG file. */
 import * as Plot from "@observablehq/plot";
-import { ACCENT, BASE, type ChartDocument, INK, chartDocument, svg } from "../charts.ts";
+import { ACCENT, INK } from "../charts.ts";
 import { EXPERIMENT_METRICS, type ExperimentFigures, type ExperimentMetric } from "./figures.ts";
 import type { LoraRanks } from "./lora-ranks.ts";
+import { panelSheet } from "./panels.ts";
 import type { Phase1Curve } from "./phase1-curve.ts";
-
-const WIDTH = 420;
-const HEIGHT = 260;
-const COLUMNS = 2;
 
 const CURVE_METRICS = Object.keys(EXPERIMENT_METRICS) as ExperimentMetric[];
 const RANK_METRICS: readonly ExperimentMetric[] = ["ssim", "frechet"];
@@ -15,8 +12,7 @@ const RANK_METRICS: readonly ExperimentMetric[] = ["ssim", "frechet"];
 /** The figures over the steps of the training, with lines for what they are to be compared with. */
 export function curvePlot({ baselines, withoutSkeleton, points }: Phase1Curve): string {
   const { truth, vae, reference } = baselines;
-  return sheet(CURVE_METRICS, (document, metric) => ({
-    document,
+  return sheet(CURVE_METRICS, (metric) => ({
     x: { label: "step" },
     marks: [
       ...levelMarks({ VAE: vae, reference, "no skeleton": withoutSkeleton }, metric),
@@ -30,8 +26,7 @@ export function curvePlot({ baselines, withoutSkeleton, points }: Phase1Curve): 
 /** The figures over the ranks: a dot for each seed, a line through the means. */
 export function ranksPlot({ baselines, start, ranks }: LoraRanks): string {
   const runs = ranks.flatMap(({ rank, seeds }) => seeds.map(({ figures }) => ({ rank, figures })));
-  return sheet(RANK_METRICS, (document, metric) => ({
-    document,
+  return sheet(RANK_METRICS, (metric) => ({
     x: { label: "rank", type: "point" },
     marks: [
       ...levelMarks({ VAE: baselines.vae, start }, metric),
@@ -71,33 +66,9 @@ function levelMarks(
 
 function sheet(
   metrics: readonly ExperimentMetric[],
-  options: (document: ChartDocument, metric: ExperimentMetric) => Plot.PlotOptions,
+  optionsFor: (metric: ExperimentMetric) => Plot.PlotOptions,
 ): string {
-  const panels = metrics.map((metric, i) => {
-    const { title } = EXPERIMENT_METRICS[metric];
-    const chart = Plot.plot({
-      ...BASE,
-      width: WIDTH,
-      height: HEIGHT,
-      marginTop: 28,
-      // Charts fill what they stand in unless they are told not to.
-      style: {
-        background: "none",
-        color: "black",
-        width: `${WIDTH}px`,
-        height: `${HEIGHT}px`,
-        maxWidth: "none",
-      },
-      y: { label: title, grid: true, zero: false, nice: true },
-      ...options(chartDocument(), metric),
-    });
-    chart.setAttribute("x", String((i % COLUMNS) * WIDTH));
-    chart.setAttribute("y", String(Math.floor(i / COLUMNS) * HEIGHT));
-    return svg(chart);
-  });
-  const size = { width: COLUMNS * WIDTH, height: Math.ceil(metrics.length / COLUMNS) * HEIGHT };
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${size.width}" height="${size.height}" ` +
-    `viewBox="0 0 ${size.width} ${size.height}"><rect width="100%" height="100%" fill="white"/>${panels.join("")}</svg>\n`
+  return panelSheet(
+    metrics.map((metric) => ({ title: EXPERIMENT_METRICS[metric].title, options: optionsFor(metric) })),
   );
 }

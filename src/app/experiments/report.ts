@@ -7,6 +7,7 @@ import { EXPERIMENT_METRICS, type ExperimentFigures, type ExperimentMetric } fro
 import type { LoraRanks } from "./lora-ranks.ts";
 import { BASELINES, type Baseline } from "./measure.ts";
 import type { Phase1Curve } from "./phase1-curve.ts";
+import type { VideoLength } from "./video-length.ts";
 
 /** Rows that need no denoiser. */
 export const BASELINE_TITLES: Readonly<Record<Baseline, string>> = {
@@ -73,7 +74,7 @@ export function ranksMarkdown(experiment: LoraRanks): string {
 }
 
 /** The same results give the same text. */
-export function experimentJson(result: Phase1Curve | LoraRanks): string {
+export function experimentJson(result: Phase1Curve | LoraRanks | VideoLength): string {
   return `${JSON.stringify(result, null, 1)}\n`;
 }
 
