@@ -1,8 +1,8 @@
 /**
  * What the anchor leaves for the base segments, for one denoising step and one branch of guidance: counted with the
- * embedded model and a rendered dancer, computed for the published model, beside what the published code writes: K and V
- * of self-attention and Q and K of cross-attention of all blocks, in 16 bits. And what keeping it in float16 does to a
- * base segment's velocity. Usage: npx tsx bench/anchor-cache.ts [--threads 1]
+ * embedded model and a rendered dancer, computed for the published model, beside what the published code writes: K and
+ * V of self-attention and Q and K of cross-attention of all blocks, in 16 bits. And what keeping it in float16 or int8
+ * does to a base segment's velocity. Usage: npx tsx bench/anchor-cache.ts [--threads 1]
  */
 import { parseArgs } from "node:util";
 import { encodeConditions } from "../src/diffusion/conditions.ts";
@@ -101,15 +101,16 @@ try {
     await denoiser.forget(left);
     return { velocities, left };
   };
-  const { velocities, left } = await share({ mode: "paper", blocks });
+  const half = await share({ mode: "paper", blocks });
   const exact = await share({ mode: "paper", blocks, keyDType: "float32" });
+  const int8 = await share({ mode: "paper", blocks, keyDType: "int8" });
   const shape = denoiserShape(description, size);
   const { video, ref } = countTokens(dit, shape);
   let numRows = 0;
-  for (const { masks } of left) {
+  for (const { masks } of half.left) {
     for (const block of blocks) {
       const subject = masks.get(block)?.data.reduce((sum, x) => sum + x, 0) ?? 0;
-      numRows += (video - subject + ref) / left.length;
+      numRows += (video - subject + ref) / half.left.length;
     }
   }
   const kept = 2 * numRows * dit.dim * HALF_BYTES;
@@ -119,12 +120,20 @@ try {
     publishedBytes(dit, shape, description.textTokens),
     kept,
   );
-  velocities.forEach((velocity, i) => {
-    const wanted = exact.velocities[i]!;
-    const noise = Math.sqrt(velocity.reduce((sum, x, j) => sum + (x - wanted[j]!) ** 2, 0));
-    const error = noise / Math.sqrt(wanted.reduce((sum, x) => sum + x * x, 0));
-    console.log(`velocity ${i} of ${velocities.length} with float16 keys: off by ${error.toExponential(2)}`);
-  });
+  const numRowsOfBlock = numRows / dit.numLayers;
+  const scaleBytes = 4 * dit.numLayers * (dit.dim + numRowsOfBlock);
+  row("the same in int8", publishedBytes(dit, shape, description.textTokens), kept / 2 + scaleBytes);
+  for (const [name, made] of [
+    ["float16", half],
+    ["int8", int8],
+  ] as const) {
+    made.velocities.forEach((velocity, i) => {
+      const wanted = exact.velocities[i]!;
+      const noise = Math.sqrt(velocity.reduce((sum, x, j) => sum + (x - wanted[j]!) ** 2, 0));
+      const error = noise / Math.sqrt(wanted.reduce((sum, x) => sum + x * x, 0));
+      console.log(`velocity ${i} with ${name} keys: off by ${error.toExponential(2)}`);
+    });
+  }
 } finally {
   await model.release();
 }

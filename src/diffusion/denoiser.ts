@@ -1,14 +1,9 @@
 // Shapes: [f, h, w] latent frames, rows and columns, M text tokens, N image tokens, T = L + R tokens (video, reference)
 import { type WanDiTGraph, type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
+import { KEPT_TENSORS, type KeyDType } from "../models/wan-dit/kept-keys.ts";
 import { gatherSharedRows } from "../models/wan-dit/kv-gather.ts";
-import {
-  type KeyDType,
-  type KvSharing,
-  type KvSharingMode,
-  SUBJECT_TOKENS,
-  kvName,
-} from "../models/wan-dit/kv-sharing.ts";
+import { type KvSharing, type KvSharingMode, SUBJECT_TOKENS, kvName } from "../models/wan-dit/kv-sharing.ts";
 import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { type Lane } from "../runtime/lane.ts";
 import { type Feeds, type Slot } from "../runtime/runner.ts";
@@ -17,6 +12,7 @@ import { invariant } from "../tensor/errors.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { type FinetunedWeights, type PhaseName } from "./finetuned-weights.ts";
 import { type GuidanceBranch } from "./guidance.ts";
+import { type HeldKeys, holdInLane, holdOnDisk } from "./held-keys.ts";
 import { type Placement } from "./placement.ts";
 import { StagedRunner } from "./staged-runner.ts";
 
@@ -29,6 +25,18 @@ export interface SharingSite {
   readonly blocks: readonly number[];
   /** What they are kept in; float16 by default, which halves them. */
   readonly keyDType?: KeyDType;
+  /** Folder to keep them in; in memory by default. */
+  readonly keyFolder?: string;
+}
+
+/** Sharing as the denoiser's graphs are built for it. */
+export function sharingOf(
+  { mode, blocks, keyDType = "float16" }: SharingSite,
+  role: KvSharing["role"],
+  branch: GuidanceBranch,
+  maxMapBlock: number,
+): Required<KvSharing> {
+  return { role, branch, mode, blocks, keyDType, maxMapBlock };
 }
 
 /** What the denoiser is told about a segment, the same in every step. */
@@ -63,8 +71,8 @@ export type SubjectMasks = Map<number, Tensor<"bool">>;
 /** What an anchor leaves of one denoising step for the base segments. */
 export interface AnchorStep {
   readonly masks: SubjectMasks;
-  /** By block: the rows of keys and values that base segments read, in the lane's memory. */
-  readonly keys: Readonly<Record<GuidanceBranch, Map<number, { readonly k: Slot; readonly v: Slot }>>>;
+  /** By block: the rows of keys and values that base segments read. */
+  readonly keys: Readonly<Record<GuidanceBranch, Map<number, HeldKeys>>>;
 }
 
 export function newAnchorStep(): AnchorStep {
@@ -131,10 +139,16 @@ export class Denoiser {
       const subject = outputs[kvName(block, "subject")];
       if (subject) into.masks.set(block, subject as Tensor<"bool">);
       const mask = into.masks.get(block) ?? null;
-      const rows = (name: "k" | "v"): Tensor =>
-        gatherSharedRows(site.mode, outputs[kvName(block, name)] as Tensor<KeyDType>, mask);
-      const held = await this.options.lane.hold({ k: rows("k"), v: rows("v") }, { transfer: "all" });
-      into.keys[branch].set(block, { k: held["k"]!, v: held["v"]! });
+      const kept: Record<string, Tensor> = {};
+      for (const tensor of KEPT_TENSORS) {
+        const name = kvName(block, tensor);
+        const output = outputs[name];
+        // The scales of channels are those of every row.
+        if (!output) continue;
+        kept[name] = tensor === "kScale" ? output : gatherSharedRows(site.mode, output, mask);
+        delete outputs[name];
+      }
+      into.keys[branch].set(block, await this.hold(kept, site));
     }
     return velocityOf(outputs["velocity"]);
   }
@@ -152,17 +166,20 @@ export class Denoiser {
   ): Promise<Float32Array> {
     const { branch } = call;
     const feeds: Record<string, Tensor | Slot> = {};
+    const taken: (() => Promise<void>)[] = [];
     for (const block of site.blocks) {
       const keys = anchor.keys[branch].get(block);
       invariant(keys, `the anchor has left no keys of block ${block} for the ${branch} branch`);
-      feeds[kvName(block, "k")] = keys.k;
-      feeds[kvName(block, "v")] = keys.v;
+      const slots = await keys.take();
+      taken.push(() => keys.putBack(slots));
+      Object.assign(feeds, slots);
       const source = anchor.masks.get(block);
       if (source) feeds[kvName(block, "sourceSubject")] = source;
       const subject = own.get(block);
       if (subject && branch === "negative") feeds[kvName(block, "subject")] = subject;
     }
     const outputs = await this.run(this.sharing("share", branch, site), inputs, call, feeds);
+    for (const putBack of taken) await putBack();
     for (const block of site.blocks) {
       const subject = outputs[kvName(block, "subject")];
       if (subject) own.set(block, subject as Tensor<"bool">);
@@ -172,10 +189,9 @@ export class Denoiser {
 
   /** Frees the keys of anchor steps. */
   async forget(steps: Iterable<AnchorStep>): Promise<void> {
-    const slots = [...steps].flatMap(({ keys }) =>
-      [...keys.positive.values(), ...keys.negative.values()].flatMap(({ k, v }) => [k, v]),
-    );
-    await this.options.lane.drop(slots);
+    for (const { keys } of steps) {
+      for (const held of [...keys.positive.values(), ...keys.negative.values()]) await held.drop();
+    }
   }
 
   /** Closes the graphs that match: all, or those of one role in sharing. */
@@ -189,8 +205,13 @@ export class Denoiser {
     for (const evaluator of closing) await (await evaluator).release();
   }
 
+  private hold(kept: Readonly<Record<string, Tensor>>, { keyFolder }: SharingSite): Promise<HeldKeys> {
+    const { lane } = this.options;
+    return keyFolder === undefined ? holdInLane(lane, kept) : holdOnDisk(lane, keyFolder, kept);
+  }
+
   private sharing(role: KvSharing["role"], branch: GuidanceBranch, site: SharingSite): KvSharing {
-    return { role, branch, keyDType: "float16", ...site, maxMapBlock: this.options.maxMapBlock };
+    return sharingOf(site, role, branch, this.options.maxMapBlock);
   }
 
   private async run(

@@ -9,7 +9,7 @@ import { type KvSharing } from "../models/wan-dit/kv-sharing.ts";
 import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
 import { bytesPerElement } from "../tensor/tensor.ts";
-import { type SharingSite } from "./denoiser.ts";
+import { type SharingSite, sharingOf } from "./denoiser.ts";
 import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
 import { type SegmentSize, denoiserShape } from "./loaded-model.ts";
 import { type ModelDescription } from "./model-folder.ts";
@@ -36,6 +36,8 @@ export interface SegmentCost {
   readonly imageEncoder: NetworkCost;
   /** Keys and values of one step and one branch of guidance, if no token is left out. */
   readonly sharedKeyBytes: number;
+  /** Whether they are kept on the disk, and brought in for each evaluation. */
+  readonly areKeysOnDisk: boolean;
 }
 
 /** How a segment is made. */
@@ -59,13 +61,7 @@ export function segmentCost(
   const { dit, maxMapBlock, textEncoder, imageEncoder } = description;
   const { site, isTiled, blocksPerStage = null } = ways;
   const shape = denoiserShape(description, size);
-  const sharing: KvSharing | null = site && {
-    role: "share",
-    branch: "positive",
-    keyDType: "float16",
-    ...site,
-    maxMapBlock,
-  };
+  const sharing = site && sharingOf(site, "share", "positive", maxMapBlock);
   const predict = denoiserCost(description, shape, null, ways);
   const takesImage = dit.imageDim !== null;
   return {
@@ -80,9 +76,10 @@ export function segmentCost(
     vae: vaeCost(description.vae, size, isTiled),
     textEncoder: networkCost(buildUmt5(textEncoder, { numTokens: shape.textTokens! }), MAP_BEYOND_BYTES),
     imageEncoder: takesImage ? networkCost(buildClipVision(imageEncoder), MAP_BEYOND_BYTES) : NO_NETWORK,
-    sharedKeyBytes: site
-      ? sharedKeyBytes(dit, shape, site.blocks.length, 1, bytesPerElement(site.keyDType ?? "float16"))
+    sharedKeyBytes: sharing
+      ? sharedKeyBytes(dit, shape, sharing.blocks.length, 1, bytesPerElement(sharing.keyDType))
       : 0,
+    areKeysOnDisk: site?.keyFolder !== undefined,
   };
 }
 

@@ -1,11 +1,15 @@
 import { invariant } from "../tensor/errors.ts";
 import { type Graph, type Node, type Value } from "./graph.ts";
 
-/** Inputs of an op that may have free axes: attention keys and values, and what a Cast widens to such. */
+/** Inputs of an op that may have free axes: attention keys and values, and what such are widened and scaled from. */
 const FREE_AXIS_INPUTS: Readonly<Record<string, readonly number[]>> = {
   MultiHeadAttention: [1, 2],
   Cast: [0],
+  Mul: [0, 1],
 };
+
+/** Ops whose output has the free axes of their inputs. */
+const ELEMENTWISE: ReadonlySet<string> = new Set(["Cast", "Mul"]);
 
 /**
  * Checks a finished graph: every value is defined before it is used, every input, parameter and constant is used,
@@ -26,7 +30,9 @@ export function verify(graph: Graph): void {
       );
       if (free.has(input)) checkFreeAxes(node, input, position);
     });
-    if (node.op === "Cast" && free.has(node.inputs[0]!)) free.add(node.outputs[0]!);
+    if (ELEMENTWISE.has(node.op) && node.inputs.some((input) => input && free.has(input))) {
+      free.add(node.outputs[0]!);
+    }
     for (const output of node.outputs) defined.add(output);
   }
   for (const [name, value] of [...graph.inputs, ...graph.params]) {

@@ -117,7 +117,9 @@ export function estimateMemory(
 ): MemoryEstimate {
   const { predict, share, vae } = cost;
   const weightBytes = predict.heldBytes + vae.encode.weightBytes + vae.decode.weightBytes;
-  const sharedKeyBytes = countPredictions(sampling, sharing).shared * cost.sharedKeyBytes;
+  const { shared } = countPredictions(sampling, sharing);
+  // From the disk, those of one evaluation are brought in.
+  const sharedKeyBytes = (cost.areKeysOnDisk ? Math.min(1, shared) : shared) * cost.sharedKeyBytes;
   // Beside the plain graph, one that shares for each branch of guidance; of stages only one is open.
   const numGraphs = 1 + (sharing && !cost.isStaged ? guidanceBranches(sampling.guidanceScale).length : 0);
   const parts = {
@@ -133,6 +135,15 @@ export function estimateMemory(
   const perceiving = isSeen ? PERCEPTION_BYTES : 0;
   const left = isSeen ? PERCEPTION_REST_BYTES : 0;
   return { ...parts, totalBytes: PROGRAM_BYTES + Math.max(left + generating, perceiving) };
+}
+
+/** Bytes of the anchor's keys and values on the disk, if no token of them is left out. */
+export function storedKeyBytes(
+  cost: SegmentCost,
+  sampling: SampledSize,
+  sharing: SharingPlan | null,
+): number {
+  return cost.areKeysOnDisk ? countPredictions(sampling, sharing).shared * cost.sharedKeyBytes : 0;
 }
 
 function encoderBytes({ heldBytes, engineBytes }: NetworkCost): number {

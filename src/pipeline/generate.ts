@@ -9,7 +9,7 @@ import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
 import { Run } from "./run.ts";
 import { SegmentMaker } from "./segment-maker.ts";
 import { overlapOptions } from "./settings.ts";
-import { chooseSharing } from "./sharing-plan.ts";
+import { chooseSharing, keyKeeping } from "./sharing-plan.ts";
 import { writeVideo } from "./write-video.ts";
 
 /**
@@ -35,7 +35,8 @@ export async function generate(
     run.report({ type: "plan", plan, sharing, tiling: run.tiling, fps, width, height });
 
     const denoiser = model.denoiser({ width, height, numFrames: plan.segmentFrames });
-    const background = sharing && new BackgroundSharing(denoiser, sharing, run.signal);
+    const keeping = keyKeeping(run.request, run.work.path);
+    const background = sharing && new BackgroundSharing(denoiser, sharing, run.signal, keeping);
     const maker = new SegmentMaker(run, perceived, prompt, plan, denoiser, background);
     const { bases, interpolated } = segmentOrder(plan);
 

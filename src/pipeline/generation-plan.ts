@@ -9,14 +9,15 @@ import {
   estimateMemory,
   estimateTime,
   estimateWork,
+  storedKeyBytes,
 } from "./estimates.ts";
 import { type RunInputs, openInputs } from "./inputs.ts";
 import { numFramesAt } from "./perceive.ts";
 import { type Plan, planSegments } from "./plan.ts";
 import type { RunOptions } from "./progress.ts";
-import { type GenerateRequest, checkGenerateRequest } from "./request.ts";
+import { type GenerateRequest, checkGenerateRequest, workDirOf } from "./request.ts";
 import { overlapOptions, plainPrompt } from "./settings.ts";
-import { type SharingPlan, chooseSharing, numbersOf } from "./sharing-plan.ts";
+import { type SharingPlan, chooseSharing, keyKeeping, siteOf } from "./sharing-plan.ts";
 import type { VaeTiling } from "./vae-tiling.ts";
 
 export interface GenerationPlan {
@@ -70,11 +71,12 @@ export async function planGeneration(
     // A description of the reference is not asked for; it will name the person as the plain prompt does.
     const prompt = sampling.prompt ?? plainPrompt(sampling.subject);
     const sharing = chooseSharing(inputs, { plan, shot: UNSEEN_SHOT, prompt }, () => {});
-    const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
+    const site = sharing && siteOf(sharing, keyKeeping(checked, workDirOf(checked)));
     const size = { width, height, numFrames: plan.segmentFrames };
     const { blocksPerStage = null } = model.placement;
     const isTiled = tiling !== null;
     const cost = segmentCost(model.description, size, { site, isTiled, blocksPerStage, int8: model.int8 });
+    const keyBytes = storedKeyBytes(cost, sampling, sharing);
     const gflops = await matmulSpeed(model.placement);
     const isSeen = checked.keypoints === undefined;
     return {
@@ -89,7 +91,7 @@ export async function planGeneration(
       tiling,
       work: estimateWork(cost, sampling, sharing, plan),
       memory: estimateMemory(cost, sampling, sharing, plan, isSeen || checked.align !== "off"),
-      diskBytes: plan.segments.length * plan.segmentFrames * width * height * 3,
+      diskBytes: plan.segments.length * plan.segmentFrames * width * height * 3 + keyBytes,
       gflops,
       estimatedMs: estimateTime(cost, sampling, plan, isSeen ? videoFrames : 0, gflops),
     };

@@ -1,4 +1,7 @@
 import { readFileSync } from "node:fs";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type DenoiseState, type Predict, denoise } from "../diffusion/denoise.ts";
@@ -11,6 +14,7 @@ import { Lane } from "../runtime/lane.ts";
 import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { BackgroundSharing, predictAlone } from "./kv-share.ts";
+import { type KeyKeeping } from "./sharing-plan.ts";
 
 /** The published loop on a small model: an anchor, then a base segment that shares in several ways. */
 const path = (name: string): string => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
@@ -105,6 +109,41 @@ test.each<[string, SharingMode]>([
   expect(sharing.isCaptured).toBe(true);
   expect(await errorOf(variant, await sharing.share(baseInputs))).toBeLessThan(5e-5);
   await sharing.release();
+});
+
+test("keys on the disk give the bits of those in memory, and leave nothing there; int8 is close", async () => {
+  const plan = { shot: null, steps: [0, 2], blocks: [2, 4], mode: "paper" } as const;
+  const folder = await mkdtemp(join(tmpdir(), "posegen-keys-"));
+  const variants: [KeyKeeping, error: number, files: number][] = [
+    [{}, 5e-5, 0],
+    [{ keyFolder: folder }, 5e-5, 8],
+    [{ keyDType: "int8" }, 2e-3, 0],
+    [{ keyDType: "int8", keyFolder: folder }, 2e-3, 8],
+  ];
+  const errors: number[] = [];
+  for (const [keeping, limit, numFiles] of variants) {
+    const sharing = new BackgroundSharing(denoiser, plan, undefined, keeping);
+    await errorOf("anchor", sharing.capture(anchorInputs));
+    expect(await readdir(folder)).toHaveLength(numFiles);
+    const error = await errorOf("paper", await sharing.share(baseInputs));
+    expect(error).toBeLessThan(limit);
+    errors.push(error);
+    await sharing.release();
+    expect(await readdir(folder)).toEqual([]);
+  }
+  expect(errors[1]).toBe(errors[0]);
+  expect(errors[3]).toBe(errors[2]);
+  expect(errors[2]).toBeGreaterThan(errors[0]!);
+  await rm(folder, { recursive: true });
+});
+
+test("keys that cannot be kept on the disk are refused in one line", async () => {
+  const plan = { shot: null, steps: [0, 2], blocks: [2, 4], mode: "paper" } as const;
+  const keyFolder = join(tmpdir(), "posegen-no-such-folder");
+  const sharing = new BackgroundSharing(denoiser, plan, undefined, { keyFolder });
+  await expect(errorOf("anchor", sharing.capture(anchorInputs))).rejects.toThrow(
+    /^the anchor's keys cannot be kept in .*: ENOENT/,
+  );
 });
 
 test("a base segment that goes on after the shared steps needs no anchor", async () => {

@@ -1,7 +1,8 @@
 /**
  * Background KV-sharing over the segments of a video (method section 5): in early steps and deep blocks the anchor's
- * keys and values of its background are kept in memory, and base segments read them. Nothing is written to disk: a
- * run that goes on after an interruption makes them again, by the anchor's early steps from the same noise.
+ * keys and values of its background are kept in memory, or on disk where that is asked for, and base segments read them.
+ * They do not outlive the process: a run that goes on after an interruption makes them again, by the anchor's early
+ * steps from the same noise.
  */
 import {
   type AnchorStep,
@@ -13,7 +14,7 @@ import {
 } from "../diffusion/denoiser.ts";
 import type { Predict } from "../diffusion/denoise.ts";
 import { invariant } from "../tensor/errors.ts";
-import { type SharingPlan, isWithin, numbersOf } from "./sharing-plan.ts";
+import { type KeyKeeping, type SharingPlan, isWithin, siteOf } from "./sharing-plan.ts";
 
 /** Velocities of a segment that shares nothing. */
 export function predictAlone(denoiser: Denoiser, inputs: SegmentInputs, signal?: AbortSignal): Predict {
@@ -30,8 +31,9 @@ export class BackgroundSharing {
     private readonly denoiser: Denoiser,
     private readonly plan: SharingPlan,
     private readonly signal?: AbortSignal,
+    keeping: KeyKeeping = {},
   ) {
-    this.site = { mode: plan.mode, blocks: numbersOf(plan.blocks) };
+    this.site = siteOf(plan, keeping);
   }
 
   /** The step after the last one that shares: from there on a segment needs no other. */

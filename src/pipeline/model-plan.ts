@@ -14,7 +14,7 @@ import {
 } from "./estimates.ts";
 import { planSegments } from "./plan.ts";
 import type { CheckedGenerateRequest } from "./request.ts";
-import { type SharingPlan, numbersOf, planSharing } from "./sharing-plan.ts";
+import { type KeyKeeping, type SharingPlan, planSharing, siteOf } from "./sharing-plan.ts";
 import { type StoredSizes, stageLength } from "./staging.ts";
 import { type VaeTiling, chooseTiling } from "./vae-tiling.ts";
 
@@ -35,6 +35,8 @@ export interface ModelPlanRequest extends Pick<CheckedGenerateRequest, "kvShare"
   readonly memoryBytes: number;
   /** Whether the denoiser runs in stages where it need not, which leaves one graph open in place of three. */
   readonly inStages?: boolean;
+  /** How the anchor's keys are kept: in memory and in float16 by default. */
+  readonly keeping?: KeyKeeping;
 }
 
 /** What a model's own numbers are. */
@@ -51,6 +53,7 @@ export interface ModelPlan {
   readonly segmentFrames: number;
   readonly numSegments: number;
   readonly sharing: SharingPlan | null;
+  readonly keeping: KeyKeeping;
   readonly tiling: VaeTiling | null;
   /** Blocks of the denoiser that are in memory at a time; null for all. */
   readonly blocksPerStage: number | null;
@@ -80,7 +83,7 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
   const isShared = plan.segments.length > 2;
   const sharingRequest = { kvShare: request.kvShare, kvMode: "paper" } as const;
   const sharing = isShared ? planSharing(sharingRequest, description, numSteps, "full-body") : null;
-  const site = sharing && { mode: sharing.mode, blocks: numbersOf(sharing.blocks) };
+  const site = sharing && siteOf(sharing, request.keeping);
   const blocksPerStage = chooseLength(weights, request);
   const cost = segmentCost(description, size, {
     site,
@@ -106,6 +109,7 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
     segmentFrames,
     numSegments: plan.segments.length,
     sharing,
+    keeping: request.keeping ?? {},
     tiling,
     blocksPerStage,
     cost,
@@ -153,9 +157,12 @@ function withWeights(
 /** Shorter segments are mostly overlap. */
 const MIN_SEGMENT_FRAMES = 17;
 
+/** Ways to keep the anchor's keys in less memory; the folder is that of a run to come. */
+const SMALLER_KEEPINGS: readonly KeyKeeping[] = [{ keyFolder: "" }, { keyFolder: "", keyDType: "int8" }];
+
 /**
  * Ways to make a video, each taking less memory than the one before, up to the first that fits: as asked, in stages where
- * the model can be, without background sharing, with shorter segments.
+ * the model can be, with the anchor's keys on the disk, without background sharing, with shorter segments.
  */
 export async function planWays(weights: ModelWeights, request: ModelPlanRequest): Promise<ModelPlan[]> {
   const ways = [await planModel(weights, request)];
@@ -163,6 +170,12 @@ export async function planWays(weights: ModelWeights, request: ModelPlanRequest)
   if (ways[0]!.blocksPerStage === null && ways[0]!.sharing) {
     const staged = await planModel(weights, { ...request, inStages: true });
     if (staged.fits) return [...ways, staged];
+  }
+  if (ways[0]!.sharing) {
+    for (const keeping of SMALLER_KEEPINGS) {
+      const kept = await planModel(weights, { ...request, inStages: true, keeping });
+      if (kept.fits) return [...ways, kept];
+    }
   }
   const alone: ModelPlanRequest = { ...request, kvShare: "off" };
   if (ways[0]!.sharing) ways.push(await planModel(weights, alone));

@@ -214,6 +214,10 @@ export const generateRequestSchema = z
     kvShare: kvShare.default("auto"),
     /** Which tokens share; `paper` by Eq. 5-6, `official` as the published code comes out. */
     kvMode: z.enum(["paper", "paper-ref-own", "official", "nomask"]).default("paper"),
+    /** What the anchor's keys and values are kept in. */
+    kvPrecision: z.enum(["float16", "int8"]).default("float16"),
+    /** Where they are kept: in memory, or in the work directory, from where each evaluation reads them. */
+    kvPlace: z.enum(["memory", "disk"]).default("memory"),
     /** Segment whose background the others share: an even number. `auto`: the one that is stillest in the driving video. */
     anchor: z
       .union([z.literal("auto"), z.number().int().nonnegative().multipleOf(2, ANCHORS)], { error: ANCHORS })

@@ -83,7 +83,7 @@ export class SegmentMaker {
     let predict = predictAlone(this.denoiser, inputs, signal);
     if (this.sharing && from.step < this.sharing.endStep && segment.kind !== "interpolated") {
       if (segment.kind === "anchor") {
-        // Keys are kept in memory only, so those of steps before this run are lost.
+        // Keys do not outlive a process: those of steps before this run are lost.
         from = noise;
         predict = this.sharing.capture(inputs);
       } else {

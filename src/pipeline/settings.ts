@@ -145,10 +145,11 @@ export async function identifyRun(
   for (const [i, path] of (await listModelFiles(request.eyes)).entries()) {
     inputs[`eyes ${i + 1}`] = await identifyFile(path);
   }
-  const { person = "auto", align, kvShare, kvMode, anchor } = request;
+  const { person = "auto", align, kvShare, kvMode, kvPrecision, anchor } = request;
   // Where that model runs makes no difference.
   const prompt = sampling.prompt ?? `described by ${request.captionModel}`;
-  const choices = { ...sampling, prompt, person, align, kvShare, kvMode, anchor, device, threads, precision };
+  const sharing = { kvShare, kvMode, kvPrecision, anchor };
+  const choices = { ...sampling, prompt, person, align, ...sharing, device, threads, precision };
   return {
     version: await packageVersion(),
     [VAE_TILING]: isTiled ? "on" : "off",

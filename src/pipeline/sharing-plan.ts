@@ -1,6 +1,6 @@
 /** Which steps and blocks share the anchor's background (method section 5). */
 import type { ModelDescription } from "../diffusion/model-folder.ts";
-import type { SharingMode } from "../diffusion/denoiser.ts";
+import type { SharingMode, SharingSite } from "../diffusion/denoiser.ts";
 import { UserError } from "../tensor/errors.ts";
 import type { RunInputs } from "./inputs.ts";
 import type { Plan } from "./plan.ts";
@@ -72,6 +72,25 @@ function checkRange(what: string, [from, to]: Range, count: number, owner: strin
   throw new UserError(
     `kvShare.${what}: got ${from}..${to}; ${owner} has ${count}, so the range may end at ${count} at most`,
   );
+}
+
+/** How the anchor's keys are kept. */
+export type KeyKeeping = Pick<SharingSite, "keyDType" | "keyFolder">;
+
+/**
+ * How a request wants the anchor's keys to be kept.
+ * @param folder of the run's unfinished work
+ */
+export function keyKeeping(
+  { kvPrecision, kvPlace }: Pick<CheckedGenerateRequest, "kvPrecision" | "kvPlace">,
+  folder: string,
+): KeyKeeping {
+  return { keyDType: kvPrecision, ...(kvPlace === "disk" && { keyFolder: folder }) };
+}
+
+/** Where a plan shares, as the denoiser is told. */
+export function siteOf({ mode, blocks }: SharingPlan, keeping: KeyKeeping = {}): SharingSite {
+  return { ...keeping, mode, blocks: numbersOf(blocks) };
 }
 
 /** Whether a range holds a number. */

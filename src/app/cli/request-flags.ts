@@ -109,6 +109,8 @@ export interface SamplingFlags {
   readonly tailFrames?: number;
   readonly kvShare?: string;
   readonly kvMode?: NonNullable<GenerateRequest["kvMode"]>;
+  readonly kvPrecision?: NonNullable<GenerateRequest["kvPrecision"]>;
+  readonly kvPlace?: NonNullable<GenerateRequest["kvPlace"]>;
   readonly anchor?: number | "auto";
 }
 
@@ -161,6 +163,14 @@ export function addSamplingFlags(command: Command): Command {
       "which tokens share: paper, paper-ref-own, official or nomask (default: paper)",
     )
     .option(
+      "--kv-precision <type>",
+      "what the keys and values are kept in: float16, or int8 in half the bytes and less exact (default: float16)",
+    )
+    .option(
+      "--kv-place <where>",
+      "where they are kept: memory, or disk, in the work directory, for sharing in less memory (default: memory)",
+    )
+    .option(
       "--anchor <segment>",
       "segment whose background the others share: an even number, or auto, the stillest one (default: auto)",
       parseNumberOrAuto,
@@ -183,6 +193,8 @@ export function samplingRequest(flags: SamplingFlags) {
     tailFrames: flags.tailFrames,
     kvShare: flags.kvShare,
     kvMode: flags.kvMode,
+    kvPrecision: flags.kvPrecision,
+    kvPlace: flags.kvPlace,
     anchor: flags.anchor,
   };
 }

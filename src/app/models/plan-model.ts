@@ -118,13 +118,14 @@ function wayRow({
   segmentFrames,
   numSegments,
   sharing,
+  keeping,
   blocksPerStage,
   memory,
   estimatedMs,
   rereadMs,
   fits,
 }: ModelPlan): string[] {
-  const shared = sharing === null ? "no sharing" : `sharing ${sharingText(sharing)}`;
+  const shared = sharing === null ? "no sharing" : `sharing ${sharingText(sharing)}${keepingText(keeping)}`;
   const staged = blocksPerStage === null ? "" : `, stages of ${blocksPerStage} blocks`;
   return [
     `${numSegments} segments of ${segmentFrames} frames, ${shared}${staged}`,
@@ -132,6 +133,11 @@ function wayRow({
     formatDuration(estimatedMs.total + rereadMs),
     fits ? "fits" : "does not fit",
   ];
+}
+
+function keepingText({ keyFolder, keyDType }: ModelPlan["keeping"]): string {
+  if (keyFolder === undefined) return "";
+  return keyDType === "int8" ? ", keys in int8 on the disk" : ", keys on the disk";
 }
 
 /** Why it takes what it takes, and what to do. */
@@ -186,6 +192,8 @@ function reasons(
       ? []
       : [`--segment-frames ${last.segmentFrames}`]),
     ...(last.sharing === null ? ["--kv-share off"] : []),
+    ...(last.keeping.keyFolder === undefined ? [] : ["--kv-place disk"]),
+    ...(last.keeping.keyDType === "int8" ? ["--kv-precision int8"] : []),
     ...(blocksPerStage === null ? [] : [`--blocks-per-stage ${blocksPerStage}`]),
   ];
   const advice = last.fits

@@ -1,10 +1,11 @@
 // Background KV-sharing: what it adds to the denoiser's graph. Shapes: L video tokens, R reference tokens, T = L + R,
 // D width, M text tokens. One sample at a time.
-import { type Graph, type Value, cast, concat, expand, not, or, reshape } from "../../graph/index.ts";
+import { type Graph, type Value, concat, expand, not, or, reshape } from "../../graph/index.ts";
 import { UserError, invariant } from "../../tensor/errors.ts";
 import { type Tensor, zeros } from "../../tensor/tensor.ts";
 import { type BlockResult } from "./block.ts";
 import { type WanDiTConfig } from "./config.ts";
+import { type KeptTensor, type KeyDType, keepKeys, readKeys } from "./kept-keys.ts";
 import { type BlockRange } from "./model.ts";
 import { type TokenGrid } from "./rope.ts";
 import { type SharedKeys } from "./shared-attention.ts";
@@ -33,10 +34,8 @@ export interface KvSharing {
   readonly keyDType?: KeyDType;
 }
 
-export type KeyDType = "float32" | "float16";
-
 /** The tensors of one block's sharing, as graph inputs and outputs. */
-export type KvTensor = "k" | "v" | "subject" | "sourceSubject";
+export type KvTensor = KeptTensor | "subject" | "sourceSubject";
 
 /** Name of a block's input or output. */
 export const kvName = (block: number, tensor: KvTensor): string => `kv.${block}.${tensor}`;
@@ -69,7 +68,8 @@ interface Layout {
 
 /**
  * Sharing for one graph. Declares these inputs and outputs (see `kvName`), T = L + R tokens, reference last:
- * - capture: outputs `k`, `v` [1, T, D] in `keyDType`, and on the positive pass `subject` bool [L], the anchor's mask;
+ * - capture: outputs `k`, `v` [1, T, D] in `keyDType` (see `keepKeys`), and on the positive pass `subject` bool [L], the
+ *   anchor's mask;
  * - share: inputs `k`, `v` [1, S, D], S <= T known at run time (see `gatherSharedRows`), `sourceSubject` bool [L], the
  *   anchor's mask; `subject` bool [L], the segment's own mask, is an output of the positive pass and an input of the
  *   negative one. Block 0 has no `subject`, because no map comes before it.
@@ -133,8 +133,8 @@ class Capture implements KvHook {
     this.maps?.add(crossAttention);
     const { blocks, keyDType = "float32" } = this.options;
     if (!blocks.includes(block)) return;
-    this.graph.output(kvName(block, "k"), cast(selfAttention.k, keyDType));
-    this.graph.output(kvName(block, "v"), cast(selfAttention.v, keyDType));
+    for (const [name, value] of keepKeys(selfAttention, keyDType))
+      this.graph.output(kvName(block, name), value);
     const mask = this.maps?.mask();
     if (!mask) return;
     this.masks.set(block, mask);
@@ -158,14 +158,10 @@ class Share implements KvHook {
     if (!blocks.includes(block)) return null;
     const [frames, rows, columns] = this.grid;
     const numTokens = (frames + 1) * rows * columns;
-    const keys = (name: "k" | "v"): Value => {
-      const kept = this.graph.input(kvName(block, name), [1, numTokens, this.config.dim], {
-        dtype: keyDType,
-        freeAxes: { 1: `sharedTokens.${block}` },
-      });
-      return cast(kept, this.graph.dtype);
-    };
-    return { k: keys("k"), v: keys("v"), keepsOwn: this.keepsOwn(block) };
+    const nameOf = (tensor: KeptTensor): string => kvName(block, tensor);
+    const size = [numTokens, this.config.dim] as const;
+    const keys = readKeys(this.graph, size, keyDType, nameOf, `sharedTokens.${block}`);
+    return { ...keys, keepsOwn: this.keepsOwn(block) };
   }
 
   observe(_block: number, { crossAttention }: BlockResult): void {
