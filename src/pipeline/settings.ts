@@ -101,13 +101,7 @@ export async function resolvePlacement(
   announce: (message: string) => void,
 ): Promise<Placement> {
   const resolved = await resolveDevice(device, announce);
-  const type = resolvePrecision(precision, resolved);
-  if (type === "float16") {
-    throw new UserError(
-      `precision "${type}": the networks do not compute in it so far; take float32 or auto`,
-    );
-  }
-  return { device: resolved, threads, precision: type };
+  return { device: resolved, threads, precision: resolvePrecision(precision, resolved) };
 }
 
 /** Refuses a result that would overwrite an input, or a folder. */

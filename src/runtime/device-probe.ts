@@ -2,6 +2,7 @@
 import { invariant } from "../tensor/errors.ts";
 import { DEVICES, type DeviceName } from "./device-table.ts";
 import { matmulSpeed } from "./measure.ts";
+import { type BlockTrial, tryBlock } from "./probe-block.ts";
 
 /** What the process answers. */
 export type ProbeResult =
@@ -9,12 +10,22 @@ export type ProbeResult =
       readonly usable: true;
       /** Speed of a short chain of matrix products, the transfer of its input and output included. */
       readonly gflops: number;
+      readonly block: BlockTrial;
     }
   | { readonly usable: false; readonly reason: string };
 
+/** A block that is further off than this has been computed wrongly: even products in 16 bits are closer. */
+const MAX_BLOCK_ERROR = 0.02;
+
 async function probe(device: DeviceName, threads: number): Promise<ProbeResult> {
   try {
-    return { usable: true, gflops: await matmulSpeed({ device, threads, numProducts: 4 }) };
+    const gflops = await matmulSpeed({ device, threads, numProducts: 4 });
+    const block = await tryBlock({ device, threads });
+    if (block.error <= MAX_BLOCK_ERROR) return { usable: true, gflops, block };
+    return {
+      usable: false,
+      reason: `it computes a transformer block off by ${block.error.toExponential(1)}`,
+    };
   } catch (error) {
     return { usable: false, reason: (error as Error).message };
   }

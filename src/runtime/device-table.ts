@@ -4,13 +4,18 @@
 export type DeviceName = "cpu" | "cuda" | "dml" | "coreml" | "webgpu";
 
 /** Element type of matrix products; with `int8`, activations between them are float32. */
-export type Precision = "float32" | "float16" | "int8";
+export type Precision = "float32" | "int8";
 
 export interface DeviceTraits {
   /** For people. */
   readonly label: string;
-  /** What its kernels compute in, the default first. */
+  /** What the networks compute in there, the default first. */
   readonly precisions: readonly Precision[];
+  /**
+   * When weights stored in 16 bits become float32. `use`: one matrix at a time, whenever a run comes to it, from its mapped
+   * file. `start`: all of them when a graph is opened, into the device's own memory.
+   */
+  readonly widening: "use" | "start";
   /** What must be installed, for messages. */
   readonly needs: string;
   /**
@@ -24,7 +29,8 @@ export interface DeviceTraits {
 export const DEVICES: Readonly<Record<DeviceName, DeviceTraits>> = {
   cuda: {
     label: "NVIDIA GPU (CUDA)",
-    precisions: ["float32", "float16"],
+    precisions: ["float32"],
+    widening: "start",
     needs:
       "Linux on x64, an NVIDIA driver, CUDA 12 with cuDNN 9, and ONNX Runtime's CUDA files " +
       "(cd node_modules/onnxruntime-node && node script/install.js --onnxruntime-node-install=cuda12)",
@@ -32,25 +38,29 @@ export const DEVICES: Readonly<Record<DeviceName, DeviceTraits>> = {
   },
   dml: {
     label: "GPU through DirectML",
-    precisions: ["float32", "float16"],
+    precisions: ["float32"],
+    widening: "start",
     needs: "Windows and a DirectX 12 GPU",
     logSeverityLevel: 2,
   },
   coreml: {
     label: "Apple CoreML",
     precisions: ["float32"],
+    widening: "start",
     needs: "macOS",
     logSeverityLevel: 2,
   },
   webgpu: {
     label: "GPU through WebGPU",
-    precisions: ["float32", "float16"],
+    precisions: ["float32"],
+    widening: "start",
     needs: "a GPU with a Vulkan, Metal or Direct3D 12 driver (not on Linux arm64)",
     logSeverityLevel: 2,
   },
   cpu: {
     label: "CPU",
     precisions: ["float32", "int8"],
+    widening: "use",
     needs: "nothing",
     logSeverityLevel: 4,
   },

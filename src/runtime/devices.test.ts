@@ -18,6 +18,8 @@ describe("probeDevice", () => {
     const report = await probeDevice("cpu", 1);
     expect(report).toMatchObject({ device: "cpu", usable: true });
     expect(report.usable && report.gflops).toBeGreaterThan(0.1);
+    expect(report.usable && report.block.error).toBeLessThan(1e-5);
+    expect(report.leavesToCpu).toBe(false);
   });
 
   it("says why a device is not usable", async () => {
@@ -60,9 +62,13 @@ describe("resolveDevice", () => {
 describe("resolvePrecision", () => {
   it("takes the device's default or one that it has, and refuses others", () => {
     expect(resolvePrecision("auto", "cpu")).toBe("float32");
-    expect(resolvePrecision("float16", "cuda")).toBe("float16");
+    expect(resolvePrecision("int8", "cpu")).toBe("int8");
+    expect(resolvePrecision("auto", "cuda")).toBe("float32");
     expect(() => resolvePrecision("float16", "cpu")).toThrow(
       new UserError('the device "cpu" (CPU) does not compute in "float16"; expected float32, int8 or auto'),
+    );
+    expect(() => resolvePrecision("int8", "cuda")).toThrow(
+      /"cuda" .* does not compute in "int8"; expected float32/,
     );
   });
 });

@@ -10,7 +10,14 @@ import type { ProbeResult } from "./device-probe.ts";
 import { DEVICES, type DeviceName, type Precision } from "./device-table.ts";
 import { entryPoint } from "./entry-point.ts";
 
-export type DeviceReport = ProbeResult & { readonly device: DeviceName };
+export type DeviceReport = ProbeResult & {
+  readonly device: DeviceName;
+  /** Whether the engine says that it leaves some operations to the CPU. */
+  readonly leavesToCpu: boolean;
+};
+
+/** Words of the engine's warning about operations that a device lacks. */
+const LEFT_TO_CPU = /not assigned to the preferred execution providers/;
 
 /** A device is slower than it looks by its transfers: `auto` takes an accelerator from this gain on. */
 const WORTHWHILE_GAIN = 2;
@@ -29,7 +36,8 @@ export function listDevices(): DeviceName[] {
 }
 
 /**
- * Tries a device in a process of its own: multiplies matrices, checks the result and takes the time.
+ * Tries a device in a process of its own: multiplies matrices and runs a transformer block, checks the results and takes
+ * the time.
  * @param threads for the CPU
  */
 export async function probeDevice(
@@ -45,9 +53,11 @@ export async function probeDevice(
   let result: ProbeResult | undefined;
   child.once("message", (message) => (result = message as ProbeResult));
   const [[code, signal], errors] = await Promise.all([once(child, "close"), text(child.stderr!)]);
-  if (result) return { device, ...result };
+  const leavesToCpu = LEFT_TO_CPU.test(errors);
+  if (result) return { device, leavesToCpu, ...result };
   const lastWords = errors.trim().split("\n").at(-1) ?? "";
-  return { device, usable: false, reason: `the test program ended with ${signal ?? code}: ${lastWords}` };
+  const reason = `the test program ended with ${signal ?? code}: ${lastWords}`;
+  return { device, leavesToCpu, usable: false, reason };
 }
 
 /** Tries every device of `listDevices`, one after another. */
@@ -88,6 +98,7 @@ export async function resolveDevice(
       `the device "${requested}" (${label}) does not work here: ${report.reason}. ${advice}`,
     );
   }
+  if (report.leavesToCpu) announce(`device: ${requested} computes operations that it lacks on the CPU`);
   return requested;
 }
 
@@ -119,7 +130,8 @@ async function chooseDevice(announce: (message: string) => void): Promise<Device
     }
     cpu ??= await probeDevice("cpu");
     if (!cpu.usable || report.gflops >= WORTHWHILE_GAIN * cpu.gflops) {
-      announce(`device: ${report.device}, ${DEVICES[report.device].label}, ${speed(report.gflops)}`);
+      const rest = report.leavesToCpu ? "; operations that it lacks are computed on the CPU" : "";
+      announce(`device: ${report.device}, ${DEVICES[report.device].label}, ${speed(report.gflops)}${rest}`);
       return report.device;
     }
     refused.push(`${report.device} (${speed(report.gflops)}) is not much faster (${speed(cpu.gflops)})`);

@@ -3,6 +3,7 @@ import { type Graph, type HalfDType, matrixParams, sameShape, serialize } from "
 import { widenAtStart, widenAtUse } from "../graph/index.ts";
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor, sizeOf } from "../tensor/tensor.ts";
+import { DEVICES } from "./device-table.ts";
 import { locateWeights } from "./external-weights.ts";
 import type { Lane } from "./lane.ts";
 import { type Slot, type TransferOptions, newSlot } from "./runner.ts";
@@ -108,7 +109,8 @@ export class SharedWeights {
   private leaveInFiles(graph: Graph, { device = "cpu" }: WeightedSessionOptions): Map<string, TensorEntry> {
     const inFiles = new Map<string, TensorEntry>();
     const halves = new Map<string, HalfDType>();
-    const widenable = device === "cpu" ? matrixParams(graph) : new Set(graph.params.keys());
+    const { widening } = DEVICES[device];
+    const widenable = widening === "use" ? matrixParams(graph) : new Set(graph.params.keys());
     for (const { name, dtype } of graph.params.values()) {
       if (this.held.has(name)) continue;
       const entry = this.checkpoint.tensors.get(name)!;
@@ -120,7 +122,7 @@ export class SharedWeights {
       this.mapped.add(name);
       if (entry.dtype !== dtype && isHalf) halves.set(name, entry.dtype);
     }
-    if (device === "cpu") widenAtUse(graph, halves);
+    if (widening === "use") widenAtUse(graph, halves);
     else widenAtStart(graph, halves);
     return inFiles;
   }

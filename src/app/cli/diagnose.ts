@@ -90,11 +90,12 @@ async function devices(): Promise<Finding[]> {
     const { label, needs } = DEVICES[report.device];
     const title = `device ${report.device}`;
     if (report.usable) {
-      return {
-        title,
-        text: `${label}, ${report.gflops.toFixed(0)} GFLOPS in matrix products`,
-        status: "good",
-      };
+      const { gflops, block, leavesToCpu } = report;
+      const trial =
+        `a transformer block in ${block.durationMs.toPrecision(3)} ms, off by ${block.error.toExponential(1)}` +
+        (leavesToCpu ? "; operations that it lacks go to the CPU" : "");
+      const text = `${label}, ${gflops.toFixed(0)} GFLOPS in matrix products\n${trial}`;
+      return { title, text, status: "good" };
     }
     const status = report.device === "cpu" ? "fault" : "missing";
     return { title, text: `${label}: ${report.reason.split("\n")[0]}\nit needs ${needs}`, status };

@@ -87,7 +87,7 @@ export async function planModelText(
     numSteps: request.steps ?? defaults.steps,
     guidanceScale: request.guidanceScale ?? defaults.guidanceScale,
     kvShare: request.kvShare ?? "auto",
-    isAccelerator: device !== "cpu",
+    isAccelerator: DEVICES[device].widening === "start",
     gflops,
     memoryBytes,
   };
