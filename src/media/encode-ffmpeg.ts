@@ -25,7 +25,8 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
   const audio = audioOutcome(sound);
   const temporary = temporaryPath(path);
   const silent = join(dirname(path), `.partial-silent-${basename(path)}`);
-  const encoded = audio === "copied" ? silent : temporary;
+  const withSound = audio === "copied" || audio === "encoded";
+  const encoded = withSound ? silent : temporary;
   let ffmpeg: FfmpegProcess | undefined;
   let isOpen = true;
   let numFrames = 0;
@@ -71,7 +72,7 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
         if (numFrames === 0) throw noFramesWritten(path);
         running.stdin.end();
         if ((await running.ended) !== 0) throw await failure(running);
-        if (audio === "copied" && options.audioFrom && sound) {
+        if (withSound && options.audioFrom && sound) {
           const { num, den } = frameRateFraction(options.fps);
           await addAudio(silent, options.audioFrom, sound, (numFrames * den) / num, temporary);
           await removeLeftover(silent);
@@ -87,7 +88,10 @@ export async function openFfmpegEncoder(path: string, options: EncodeOptions): P
 
 function audioOutcome(sound: ProbedFile | undefined): AudioOutcome {
   if (sound?.audioCodec === undefined) return "none";
-  return MP4_AUDIO_CODECS.includes(sound.audioCodec) ? "copied" : "unsupported";
+  // Matroska rounds times to milliseconds: what is copied of it ends some samples late.
+  const isExact = !sound.container.startsWith("matroska");
+  if (isExact && MP4_AUDIO_CODECS.includes(sound.audioCodec)) return "copied";
+  return sound.audioCodec === "unknown" ? "unsupported" : "encoded";
 }
 
 const MP4_OUTPUT = "-map_metadata -1 -fflags +bitexact -movflags +faststart -f mp4 -y";
@@ -104,22 +108,20 @@ function encodeArguments(target: string, options: EncodeOptions): string[] {
   return [...all.split(" "), `file:${resolve(target)}`];
 }
 
-/** Puts the pictures of one file and the sound of another together, both as they are. */
+/** Puts the pictures of one file, as they are, and the sound of another together. */
 async function addAudio(
   silent: string,
   { path, startS = 0 }: { path: string; startS?: number },
-  { videoStartS, fileStartS }: ProbedFile,
+  sound: ProbedFile,
   durationS: number,
   target: string,
 ): Promise<void> {
-  const skipS = startS + videoStartS - fileStartS;
+  const skipS = startS + sound.videoStartS - sound.fileStartS;
   const seek = skipS > 0 ? ["-ss", String(skipS)] : [];
-  // Seeking goes to a key frame of the pictures there. The sound from then on is copied, since codecs overlap, and
-  // what comes before the wanted time is left out by the file's edit list.
-  const prior = startS > 0 ? "-copypriorss:a 1 " : "";
+  const coding = audioOutcome(sound) === "copied" ? copying(startS) : ENCODING;
   // The last packet ends with the last frame.
-  const end = `-bsf:a setts=duration=min(DURATION\\,round(${durationS}/TB)-PTS)`;
-  const output = `-map 0:v:0 -map 1:a:0 -c copy ${prior}-t ${durationS} ${end} ${MP4_OUTPUT}`.split(" ");
+  const end = `-bsf:a setts=duration=min(DURATION\\,round(${durationS}/TB)-PTS) -t ${durationS}`;
+  const output = `-map 0:v:0 -map 1:a:0 -c:v copy ${coding} ${end} ${MP4_OUTPUT}`.split(" ");
   const inputs = [...inputOptions(silent), ...seek, ...inputOptions(path)];
   const ffmpeg = startFfmpeg("ffmpeg", [
     "-nostdin",
@@ -132,6 +134,15 @@ async function addAudio(
   ffmpeg.stdout.resume();
   if ((await ffmpeg.ended) !== 0) throw await failure(ffmpeg);
 }
+
+/**
+ * Seeking goes to a key frame of the pictures. The sound from then on is copied, since codecs overlap, and what comes
+ * before the wanted time is left out by the file's edit list.
+ */
+const copying = (startS: number): string => `-c:a copy${startS > 0 ? " -copypriorss:a 1" : ""}`;
+
+/** AAC; gaps become silence. */
+const ENCODING = "-c:a aac -b:a 192k -flags:a +bitexact -af aresample=async=1";
 
 /** What a failed run said last. */
 async function failure({ messages, ended }: FfmpegProcess): Promise<Error> {

@@ -4,7 +4,7 @@ import { AVFMT_FLAG_BITEXACT } from "node-av/constants";
 import { Dictionary, FormatContext, type Packet } from "node-av/lib";
 import { invariant } from "../tensor/errors.ts";
 import { explainWriteFailure, removeLeftover, syncFile, temporaryPath } from "../files/atomic-file.ts";
-import { openAudioCopy } from "./node-av-audio.ts";
+import { openAudio } from "./node-av-audio.ts";
 import { check } from "./node-av-filter.ts";
 import { openH264Encoder, type H264Encoder } from "./node-av-h264.ts";
 import {
@@ -19,7 +19,7 @@ import {
 export async function openNodeAvEncoder(path: string, options: EncodeOptions): Promise<VideoEncoder> {
   checkEncodeOptions(path, options);
   const temporary = temporaryPath(path);
-  const { copy: audio, outcome } = await openAudioCopy(options.audioFrom);
+  const { track: audio, outcome } = await openAudio(options.audioFrom);
   const format = new FormatContext();
   let h264: H264Encoder | undefined;
   let isOpen = true;

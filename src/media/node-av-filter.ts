@@ -1,5 +1,19 @@
-import { AV_BUFFERSRC_FLAG_KEEP_REF } from "node-av/constants";
-import { FFmpegError, Filter, FilterGraph, Frame, PosixError, type FilterContext } from "node-av/lib";
+import {
+  AV_BUFFERSRC_FLAG_KEEP_REF,
+  AV_CHANNEL_ORDER_NATIVE,
+  AVERROR_EOF,
+  type AVSampleFormat,
+} from "node-av/constants";
+import {
+  avGetSampleFmtName,
+  FFmpegError,
+  Filter,
+  FilterGraph,
+  Frame,
+  PosixError,
+  Rational,
+  type FilterContext,
+} from "node-av/lib";
 import { invariant } from "../tensor/errors.ts";
 
 /** A chain of FFmpeg filters, "name=options,name=options", that gives one picture for each picture, such as a colour conversion. */
@@ -62,22 +76,101 @@ export class FrameFilter {
     };
     check(source.buffersrcParametersSet(picture), "setting up filters");
     check(source.init(null), "setting up filters");
-    const chain = this.filters.split(",").map((description) => this.create(description));
-    const sink = this.create("buffersink");
-    [source, ...chain].forEach((from, i) => check(from.link(0, chain[i] ?? sink, 0), "setting up filters"));
+    this.sink = linkChain(this.graph, source, this.filters, "buffersink");
     check(await this.graph.config(), "setting up filters");
     this.source = source;
-    this.sink = sink;
+  }
+}
+
+/** A chain of FFmpeg filters for sound, which may give more or fewer frames than it is given. */
+export class SoundFilter {
+  private graph: FilterGraph | undefined;
+  private source: FilterContext | undefined;
+  private sink: FilterContext | undefined;
+  private kind = "";
+  private readonly filters: string;
+
+  constructor(filters: string) {
+    this.filters = filters;
   }
 
-  /** A filter of the graph, from its name and options: "scale=64:48". */
-  private create(description: string): FilterContext {
-    const [name = "", options = ""] = description.split(/=(.*)/);
-    const filter = Filter.getByName(name);
-    const context = filter && this.graph?.createFilter(filter, name, options || null);
-    invariant(context, `FFmpeg makes the filter ${description}`);
-    return context;
+  /**
+   * Adds a frame, or with null the end of the sound, and gives the frames that are ready; the caller frees them, and
+   * keeps `frame`. Frames of another rate or kind than the first one's are left out: streams may change theirs half way.
+   * @param pts when the frame begins, in samples of its rate
+   */
+  async *add(frame: Frame | null, pts: bigint): AsyncGenerator<Frame, void, undefined> {
+    if (frame) {
+      const kind = kindOf(frame);
+      if (!this.graph) await this.build(frame);
+      if (kind !== this.kind) return;
+      frame.pts = pts;
+      frame.timeBase = new Rational(1, frame.sampleRate);
+    }
+    // Nothing was heard.
+    if (!this.source || !this.sink) return;
+    check(await this.source.buffersrcAddFrame(frame, AV_BUFFERSRC_FLAG_KEEP_REF), "filtering");
+    for (;;) {
+      const result = new Frame();
+      result.alloc();
+      const status = await this.sink.buffersinkGetFrame(result);
+      if (status >= 0) {
+        yield result;
+        continue;
+      }
+      result.free();
+      if (status === NEEDS_MORE || status === AVERROR_EOF) return;
+      check(status, "filtering");
+    }
   }
+
+  free(): void {
+    this.graph?.free();
+    this.graph = undefined;
+  }
+
+  private async build(frame: Frame): Promise<void> {
+    this.graph = new FilterGraph();
+    this.graph.alloc();
+    this.graph.nbThreads = 1;
+    const { sampleRate, format, channelLayout } = frame;
+    const name = avGetSampleFmtName(format as AVSampleFormat);
+    const layout =
+      channelLayout.order === AV_CHANNEL_ORDER_NATIVE
+        ? `0x${channelLayout.mask.toString(16)}`
+        : `${channelLayout.nbChannels}c`;
+    const options = `time_base=1/${sampleRate}:sample_rate=${sampleRate}:sample_fmt=${name}:channel_layout=${layout}`;
+    this.source = createFilter(this.graph, `abuffer=${options}`);
+    this.sink = linkChain(this.graph, this.source, this.filters, "abuffersink");
+    check(await this.graph.config(), "setting up filters");
+    this.kind = kindOf(frame);
+  }
+}
+
+function kindOf({ sampleRate, format, channelLayout }: Frame): string {
+  return [sampleRate, format, channelLayout.nbChannels, channelLayout.order, channelLayout.mask].join();
+}
+
+/** Links filters after a source, and after them the sink of the given name. */
+function linkChain(
+  graph: FilterGraph,
+  source: FilterContext,
+  filters: string,
+  sinkName: string,
+): FilterContext {
+  const chain = filters.split(",").map((description) => createFilter(graph, description));
+  const sink = createFilter(graph, sinkName);
+  [source, ...chain].forEach((from, i) => check(from.link(0, chain[i] ?? sink, 0), "setting up filters"));
+  return sink;
+}
+
+/** A filter of a graph, from its name and options: "scale=64:48". */
+function createFilter(graph: FilterGraph, description: string): FilterContext {
+  const [name = "", options = ""] = description.split(/=(.*)/);
+  const filter = Filter.getByName(name);
+  const context = filter && graph.createFilter(filter, name, options || null);
+  invariant(context, `FFmpeg makes the filter ${description}`);
+  return context;
 }
 
 /** A codec's answer when it wants more input before it gives output. */

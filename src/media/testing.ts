@@ -2,10 +2,14 @@ import { readFileSync } from "node:fs";
 import {
   AV_CHANNEL_ORDER_NATIVE,
   AV_CODEC_FLAG_GLOBAL_HEADER,
+  AV_SAMPLE_FMT_FLT,
   AV_SAMPLE_FMT_FLTP,
   AV_SAMPLE_FMT_S16,
   AVMEDIA_TYPE_AUDIO,
   FF_ENCODER_AAC,
+  FF_ENCODER_FLAC,
+  FF_ENCODER_LIBOPUS,
+  FF_ENCODER_LIBVORBIS,
   FF_ENCODER_LIBX264,
   FF_ENCODER_PCM_S16LE,
   type FFEncoderCodec,
@@ -44,8 +48,19 @@ export interface SampleVideo {
   readonly codec?: FFEncoderCodec;
   readonly pixelFormat?: "yuv420p" | "yuv444p" | "yuv422p10le" | "bgr8";
   /** A tone beside the pictures, as long as given. */
-  readonly audio?: { readonly codec: "aac" | "pcm_s16le"; readonly lengthS: number };
+  readonly audio?: { readonly codec: SampleSound; readonly lengthS: number; readonly rate?: number };
 }
+
+/** Codecs of a sample's sound. */
+const SOUND_ENCODERS = {
+  aac: { name: FF_ENCODER_AAC, format: AV_SAMPLE_FMT_FLTP },
+  pcm_s16le: { name: FF_ENCODER_PCM_S16LE, format: AV_SAMPLE_FMT_S16 },
+  vorbis: { name: FF_ENCODER_LIBVORBIS, format: AV_SAMPLE_FMT_FLTP },
+  opus: { name: FF_ENCODER_LIBOPUS, format: AV_SAMPLE_FMT_FLT },
+  flac: { name: FF_ENCODER_FLAC, format: AV_SAMPLE_FMT_S16 },
+} as const;
+
+export type SampleSound = keyof typeof SOUND_ENCODERS;
 
 const BLOCK = 8;
 
@@ -89,15 +104,14 @@ export async function writeSampleVideo(path: string, sample: SampleVideo): Promi
     });
     context.framerate = new Rational(25, 1);
   });
-  const sound =
-    audio &&
-    (await openCodec(audio.codec === "aac" ? FF_ENCODER_AAC : FF_ENCODER_PCM_S16LE, monoTone(audio.codec)));
+  const rate = audio?.rate ?? SAMPLE_RATE;
+  const sound = audio && (await openCodec(SOUND_ENCODERS[audio.codec].name, monoTone(audio.codec, rate)));
   const videoStream = addStream(format, video);
   const soundStream = sound && addStream(format, sound);
   check(format.openOutputSync(), "opening the sample");
   check(format.writeHeaderSync(), "writing the sample's header");
   if (sound && soundStream) {
-    const tones = toneFrames(audio.codec, audio.lengthS);
+    const tones = toneFrames(audio.codec, rate, audio.lengthS, sound.frameSize || 1024);
     await muxAll(format, sound, soundStream, tones);
   }
   await muxAll(format, video, videoStream, pictures(frames, timesS, pixelFormat));
@@ -125,14 +139,12 @@ async function openCodec(
 
 const SAMPLE_RATE = 8000;
 const MONO = { nbChannels: 1, order: AV_CHANNEL_ORDER_NATIVE, mask: 4n };
-const sampleFormat = (codec: "aac" | "pcm_s16le") =>
-  codec === "aac" ? AV_SAMPLE_FMT_FLTP : AV_SAMPLE_FMT_S16;
 
-const monoTone = (codec: "aac" | "pcm_s16le") => (context: CodecContext) => {
-  context.sampleRate = SAMPLE_RATE;
-  context.sampleFormat = sampleFormat(codec);
+const monoTone = (codec: SampleSound, rate: number) => (context: CodecContext) => {
+  context.sampleRate = rate;
+  context.sampleFormat = SOUND_ENCODERS[codec].format;
   context.channelLayout = MONO;
-  context.timeBase = new Rational(1, SAMPLE_RATE);
+  context.timeBase = new Rational(1, rate);
 };
 
 function addStream(format: FormatContext, context: CodecContext): Stream {
@@ -142,21 +154,27 @@ function addStream(format: FormatContext, context: CodecContext): Stream {
   return stream;
 }
 
-function* toneFrames(codec: "aac" | "pcm_s16le", lengthS: number): Generator<Frame> {
-  const numSamples = 1024;
-  for (let start = 0; start < lengthS * SAMPLE_RATE; start += numSamples) {
-    const wave = Array.from(
-      { length: numSamples },
-      (_, i) => Math.sin((start + i) * 0.3 + ((start + i) / 900) ** 2) / 2,
-    );
-    const samples = codec === "aac" ? Float32Array.from(wave) : Int16Array.from(wave, (v) => v * 32767);
+/** Sample n of a sample's sound: a tone that rises, so that no two parts of it are alike. */
+export const toneAt = (n: number): number => Math.sin(n * 0.3 + (n / 900) ** 2) / 2;
+
+function* toneFrames(
+  codec: SampleSound,
+  rate: number,
+  lengthS: number,
+  numSamples: number,
+): Generator<Frame> {
+  const { format } = SOUND_ENCODERS[codec];
+  for (let start = 0; start < lengthS * rate; start += numSamples) {
+    const wave = Array.from({ length: numSamples }, (_, i) => toneAt(start + i));
+    const samples =
+      format === AV_SAMPLE_FMT_S16 ? Int16Array.from(wave, (v) => v * 32767) : Float32Array.from(wave);
     yield Frame.fromAudioBuffer(Buffer.from(samples.buffer), {
       nbSamples: numSamples,
-      format: sampleFormat(codec),
-      sampleRate: SAMPLE_RATE,
+      format,
+      sampleRate: rate,
       channelLayout: MONO,
       pts: BigInt(start),
-      timeBase: { num: 1, den: SAMPLE_RATE },
+      timeBase: { num: 1, den: rate },
     });
   }
 }
@@ -263,7 +281,11 @@ export async function audibleSamples(
       if (decoder.receiveFrameSync(frame) !== 0) return frame.free();
       if (samples.length === 0) startS = Number(frame.pts) * stream.timeBase.toDouble();
       const plane = frame.data![0]!;
-      for (let i = 0; i < frame.nbSamples; i++) samples.push(plane.readFloatLE(4 * i));
+      for (let i = 0; i < frame.nbSamples; i++) {
+        samples.push(
+          frame.format === AV_SAMPLE_FMT_S16 ? plane.readInt16LE(2 * i) / 32768 : plane.readFloatLE(4 * i),
+        );
+      }
       frame.free();
     }
   };

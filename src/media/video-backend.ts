@@ -49,14 +49,15 @@ export interface EncodeOptions {
   /** x264's preset, default `medium`; `ultrafast` takes a sixth of its time. */
   readonly preset?: "medium" | "ultrafast";
   /**
-   * A file whose sound accompanies the frames: its first audio stream is copied without re-encoding, from `startS`
-   * (seconds from its first video frame, default 0), and cut at the end of the last frame.
+   * A file whose sound accompanies the frames: its first audio stream from `startS` on (seconds from its first video
+   * frame, default 0), cut at the end of the last frame. It is copied as it is where MP4 holds its codec, and encoded as
+   * AAC where it does not.
    */
   readonly audioFrom?: { readonly path: string; readonly startS?: number };
 }
 
-/** What became of the sound: `unsupported` when MP4 cannot hold its codec. */
-export type AudioOutcome = "none" | "copied" | "unsupported";
+/** What became of the sound: `encoded` as AAC when MP4 cannot hold its codec, `unsupported` when it cannot be decoded. */
+export type AudioOutcome = "none" | "copied" | "encoded" | "unsupported";
 
 /**
  * Takes frames in order and writes one file. Until `close` resolves only a temporary file beside the path exists.
@@ -125,8 +126,11 @@ export function x264Options({
 export const RGB_TO_BT709 =
   "scale=flags=bilinear+accurate_rnd+bitexact:out_color_matrix=bt709:out_range=tv,format=yuv420p";
 
-/** Audio codecs that MP4 holds. */
-export const MP4_AUDIO_CODECS = ["aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"];
+/**
+ * Audio codecs that MP4 holds so that players find the first and the last sample. Those of Opus and FLAC they do not
+ * find, if they play them at all.
+ */
+export const MP4_AUDIO_CODECS = ["aac", "mp3", "ac3", "eac3", "alac"];
 
 export function notAVideo(path: string, reason: string, cause?: unknown): UserError {
   return new UserError(

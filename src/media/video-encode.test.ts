@@ -15,6 +15,7 @@ import {
   numberedFrames,
   presentBackends,
   refusalOf,
+  toneAt,
   writeSampleVideo,
 } from "./testing.ts";
 import type { EncodeOptions } from "./video-backend.ts";
@@ -174,17 +175,47 @@ describe.each(backends)("sound with $name", (backend) => {
     expect(Math.max(...part.samples.map((value, i) => Math.abs(value - expected[i]!)))).toBeLessThan(1e-3);
   });
 
-  it("says when there is none, or none that MP4 holds", async () => {
+  it.each([
+    ["PCM in MOV", "mov", "pcm_s16le", 44100, 0],
+    ["PCM in MOV", "mov", "pcm_s16le", 44100, 1.03],
+    ["PCM in AVI", "avi", "pcm_s16le", 8000, 1.03],
+    ["Vorbis in Matroska", "mkv", "vorbis", 44100, 0],
+    ["Vorbis in Matroska", "mkv", "vorbis", 44100, 1.03],
+    ["Opus in Matroska", "mkv", "opus", 48000, 1.03],
+    ["FLAC in Matroska", "mkv", "flac", 44100, 1.03],
+    ["AAC in Matroska", "mkv", "aac", 44100, 1.03],
+  ] as const)("of %s, %s, begins and ends with the pictures too", async (_, ending, codec, rate, startS) => {
+    const path = at(`${codec}.${ending}`);
+    const audio = { codec, rate, lengthS: 2 };
+    await writeSampleVideo(path, { frames: numberedFrames(50), timesS: every(50, 25), audio });
+    const audioFrom = { path, startS };
+    const outcome = await encodeAll(backend, at("spoken.mp4"), numberedFrames(20), { audioFrom });
+    expect(outcome).toEqual({
+      numFrames: 20,
+      audio: codec === "aac" && backend.name === "node-av" ? "copied" : "encoded",
+    });
+    const spoken = await audibleSamples(at("spoken.mp4"));
+    expect(spoken).toMatchObject({ startS: 0, rate });
+    expect(spoken.samples).toHaveLength(0.8 * rate);
+    const late = lateness(spoken.samples, Math.round(startS * rate));
+    // Matroska's times are in milliseconds, and the program goes by times.
+    const tolerance = ending === "mkv" && backend.name === "ffmpeg" ? rate / 1000 : 0;
+    expect(Math.abs(late)).toBeLessThanOrEqual(tolerance);
+  });
+
+  it("says when there is none, or none that can be decoded", async () => {
     const silent = { audioFrom: { path: at("even.mp4") } };
     expect(await encodeAll(backend, at("mute.mp4"), numberedFrames(3), silent)).toMatchObject({
       audio: "none",
     });
-    await writeSampleVideo(at("pcm.mkv"), {
+    await writeSampleVideo(at("odd.mkv"), {
       frames: numberedFrames(5),
       timesS: every(5, 25),
       audio: { codec: "pcm_s16le", lengthS: 0.2 },
     });
-    const raw = { audioFrom: { path: at("pcm.mkv") } };
+    const odd = await readFile(at("odd.mkv"), "latin1");
+    await writeFile(at("odd.mkv"), odd.replace("A_PCM/INT/LIT", "A_ODD/INT/LIT"), "latin1");
+    const raw = { audioFrom: { path: at("odd.mkv") } };
     expect(await encodeAll(backend, at("mute.mp4"), numberedFrames(3), raw)).toMatchObject({
       audio: "unsupported",
     });
@@ -195,3 +226,17 @@ describe.each(backends)("sound with $name", (backend) => {
     ).toMatch("does not exist");
   });
 });
+
+/** By how many samples a sample's sound is late, if it should begin with sample `from`. */
+function lateness(samples: readonly number[], from: number): number {
+  const mismatch = (late: number): number => {
+    let sum = 0;
+    for (let i = 2000; i < samples.length - 2000; i += 11) {
+      sum += Math.abs(samples[i]! - toneAt(from + i - late));
+    }
+    return sum;
+  };
+  const candidates = Array.from({ length: 201 }, (_, i) => i - 100);
+  const sums = candidates.map(mismatch);
+  return candidates[sums.indexOf(Math.min(...sums))]!;
+}

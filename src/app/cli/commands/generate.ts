@@ -106,7 +106,8 @@ async function summaryOf(result: GenerateResult): Promise<string> {
   const sound = {
     none: "",
     copied: ", with its sound",
-    unsupported: ", without its sound, which MP4 cannot hold",
+    encoded: ", with its sound as AAC",
+    unsupported: ", without its sound, which cannot be decoded",
   };
   return (
     `${out}: ${numFrames} frames of ${width}x${height}, ${formatNumber(numFrames / fps)} s, from ${numSegments} segments` +
