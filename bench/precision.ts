@@ -1,6 +1,6 @@
 /**
- * One block of the published shape in float32, with bfloat16 weights, and in int8, side by side in one run, and the
- * errors of int8 and bfloat16 against float32. The weights are random, and so are the tokens; errors on a trained
+ * One block of the published shape in float32, with weights in bfloat16 and in blocks of 8 and 4 bits, and in int8,
+ * side by side in one run, and their errors against float32. The weights are random, and so are the tokens; errors on a trained
  * model's activations are what `posegen models calibrate` prints. Usage:
  *
  *     npx tsx bench/precision.ts [--threads 1] [--runs 7]
@@ -9,12 +9,15 @@ import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import {
   type Graph,
+  blockWiseKeys,
   embedParams,
   linearGroups,
+  linearParams,
   matrixParams,
   observeLinears,
   observedName,
   quantizeLinears,
+  readBlocks,
   serialize,
   widenAtUse,
 } from "../src/graph/index.ts";
@@ -23,6 +26,7 @@ import { INT8_TARGETS, quantizeWeight, searchSmoothing } from "../src/models/lay
 import { declareInputs } from "../src/models/wan-dit/build.ts";
 import { blocksPart, embedPart } from "../src/models/wan-dit/parts.ts";
 import { Engine } from "../src/runtime/engine.ts";
+import { type BlockBits, BLOCK_SIZE, blockBytes, toBlocks } from "../src/tensor/block-wise.ts";
 import { float32ToBfloat16 } from "../src/tensor/float16.ts";
 import { Random } from "../src/tensor/random.ts";
 import { type Tensor, float32, sizeOf } from "../src/tensor/tensor.ts";
@@ -67,6 +71,24 @@ function bfloat16Block(): Promise<Engine> {
   return engineOf(graph, { ...feeds, ...Object.fromEntries(narrow) });
 }
 
+/** Weights in blocks of few bits, fed: the engine widens them as it does those that it maps from a file. */
+async function blockWiseBlock(bits: BlockBits): Promise<Engine> {
+  const graph = block();
+  const weights = [...linearParams(graph)].filter((key) => INT8_TARGETS.test(key));
+  const stored: Feeds = { ...feeds };
+  for (const key of weights) {
+    const { data, shape } = feeds[key] as Tensor<"float32">;
+    const [out, width] = shape as [number, number];
+    const keys = blockWiseKeys(key, bits);
+    const { values: bytes, scale } = toBlocks(data, bits);
+    const numBlocks = width / BLOCK_SIZE;
+    stored[keys.values] = { ...bytes, shape: [out, numBlocks, blockBytes(bits)] };
+    stored[keys.scale] = { ...scale, shape: [out, numBlocks] };
+  }
+  readBlocks(graph, new Map(weights.map((key) => [key, bits])));
+  return engineOf(graph, stored);
+}
+
 async function int8Block(): Promise<Engine> {
   const observed = block();
   observeLinears(observed, linearGroups(observed, INT8_TARGETS));
@@ -94,6 +116,8 @@ async function int8Block(): Promise<Engine> {
 const engines = {
   float32: await engineOf(block(), feeds),
   "bfloat16 weights": await bfloat16Block(),
+  "blocks of 8 bits": await blockWiseBlock(8),
+  "blocks of 4 bits": await blockWiseBlock(4),
   int8: await int8Block(),
 };
 const tokens: Float32Array[] = [];
@@ -102,7 +126,7 @@ for (const engine of Object.values(engines)) {
   tokens.push((await engine.run({}))["tokens"]!.data as Float32Array);
   milliseconds.push([]);
 }
-// By turns, in processor time: other programs on the machine slow all three down alike.
+// By turns, in processor time: other programs on the machine slow all of them down alike.
 for (let run = 0; run < numRuns; run++) {
   for (const [i, engine] of Object.values(engines).entries()) {
     const begin = process.cpuUsage();

@@ -9,6 +9,7 @@ import { type ClipVisionConfig } from "../models/clip-vision/config.ts";
 import { type Umt5Config } from "../models/umt5/config.ts";
 import { type WanDiTConfig } from "../models/wan-dit/config.ts";
 import { type WanVaeConfig } from "../models/wan-vae/config.ts";
+import { withBlocks } from "../runtime/block-wise-checkpoint.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { readJson } from "../runtime/read-json.ts";
@@ -186,7 +187,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
     loras: (description.loras ?? []).map((lora) => ({ path: join(path, lora.file), weight: lora.weight })),
     tokenizerPath: join(path, TOKENIZER_JSON),
     frozen: [],
-    open: (part) => openCheckpoint(join(path, MODEL_FILES[part])),
+    open: async (part) => withBlocks(await openCheckpoint(join(path, MODEL_FILES[part]))),
     openPhase: async (phase) => {
       const finetuning = join(path, MODEL_FILES[phase]);
       return loraFrom(await openCheckpoint(finetuning), finetuning);

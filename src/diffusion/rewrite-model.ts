@@ -3,10 +3,12 @@ import { copyFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkFolderIsFree, writeFolderAtomically } from "../files/atomic-folder.ts";
 import { checkFreeSpace } from "../files/free-space.ts";
+import { blockWiseKeys } from "../models/layers/int8-linears.ts";
 import { type LoraWeights, type WeightedLora, mergeLoras } from "../models/layers/lora-merge.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type TensorSource, writeSafetensorsFrom } from "../runtime/safetensors-writer.ts";
 import { readPieces } from "../runtime/tensor-pieces.ts";
+import { type BlockBits, type BlockWise, BLOCK_SIZE, blockBytes, toBlocks } from "../tensor/block-wise.ts";
 import { toFloat32 } from "../tensor/float16.ts";
 import { type DType, type Tensor, bytesPerElement, sizeOf } from "../tensor/tensor.ts";
 import { checkFits } from "./finetuned-weights.ts";
@@ -22,7 +24,7 @@ import {
   TOKENIZER_JSON,
 } from "./model-folder.ts";
 import { networkSpecs } from "./network-specs.ts";
-import { type StoredPrecision, storedDType, storeAs } from "./stored-precision.ts";
+import { type StoredPrecision, storedBits, storedDType, storeAs } from "./stored-precision.ts";
 
 export interface RewriteOptions {
   /** Null: weights keep the types they have. */
@@ -128,7 +130,14 @@ async function planNetworks(
     const checkpoint = await model.open(network as Network);
     const changes = network === "dit" ? stack : [];
     const keys = specs.map(({ name }) => name).filter((key) => checkpoint.tensors.has(key));
-    const sources = new Map(keys.map((key) => [key, sourceOf(checkpoint, key, precision, changes)] as const));
+    const sources = new Map(
+      keys.flatMap((key) => {
+        const bits = network === "dit" ? storedBits(key, checkpoint.tensors.get(key)!, precision) : null;
+        return bits === null
+          ? [[key, sourceOf(checkpoint, key, precision, changes)] as const]
+          : blockSources(checkpoint, key, bits, changes);
+      }),
+    );
     planned.push({
       name: MODEL_FILES[network as Network],
       numBytes: bytesOf(sources.values()),
@@ -157,6 +166,29 @@ function sourceOf(
     for await (const piece of readPieces(checkpoint, key)) yield storeAs(piece, dtype, name);
   }
   return { dtype, shape, pieces };
+}
+
+/** A weight as values and scales of its blocks; each is made of the whole weight when its turn comes. */
+function blockSources(
+  checkpoint: Checkpoint,
+  key: string,
+  bits: BlockBits,
+  stack: readonly WeightedLora[],
+): (readonly [string, TensorSource])[] {
+  const weight = sourceOf(checkpoint, key, "f32", stack);
+  const [out, width] = weight.shape as [number, number];
+  const numBlocks = width / BLOCK_SIZE;
+  const keys = blockWiseKeys(key, bits);
+  async function* pieces(part: keyof BlockWise): AsyncGenerator<Tensor> {
+    // A piece holds whole blocks: its length is a power of 2, and so is that of a block.
+    for await (const { data } of weight.pieces()) yield toBlocks(data as Float32Array, bits)[part];
+  }
+  const values = { dtype: "uint8", shape: [out, numBlocks, blockBytes(bits)] } as const;
+  const scale = { dtype: "float32", shape: [out, numBlocks] } as const;
+  return [
+    [keys.values, { ...values, pieces: () => pieces("values") }],
+    [keys.scale, { ...scale, pieces: () => pieces("scale") }],
+  ];
 }
 
 async function planPhases(

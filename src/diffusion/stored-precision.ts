@@ -1,4 +1,7 @@
 /** Types that a model's weights can be stored in, whatever they are computed in. */
+import { INT8_TARGETS } from "../models/layers/smooth-quant.ts";
+import { type TensorEntry } from "../runtime/tensor-file.ts";
+import { type BlockBits, BLOCK_SIZE } from "../tensor/block-wise.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type FloatDType, fromFloat32, isFloatDType, toFloat32 } from "../tensor/float16.ts";
 import { type DType, type Tensor } from "../tensor/tensor.ts";
@@ -9,12 +12,28 @@ export const STORED_PRECISIONS = {
   bf16: "bfloat16",
 } as const satisfies Record<string, FloatDType>;
 
-export type StoredPrecision = keyof typeof STORED_PRECISIONS;
+/** Linear layers of the denoiser's blocks in blocks of few bits (see `toBlocks`); everything else keeps its type. */
+const BLOCK_PRECISIONS = { q8: 8, q4: 4 } as const satisfies Record<string, BlockBits>;
 
-/** @throws UserError for a name that is none of `STORED_PRECISIONS` */
+export type StoredPrecision = keyof typeof STORED_PRECISIONS | keyof typeof BLOCK_PRECISIONS;
+
+const NAMES = [...Object.keys(STORED_PRECISIONS), ...Object.keys(BLOCK_PRECISIONS)];
+
+/** @throws UserError for a name that is none of them */
 export function parseStoredPrecision(name: string): StoredPrecision {
-  if (Object.hasOwn(STORED_PRECISIONS, name)) return name as StoredPrecision;
-  throw new UserError(`precision: got "${name}"; expected ${Object.keys(STORED_PRECISIONS).join(", ")}`);
+  if (NAMES.includes(name)) return name as StoredPrecision;
+  throw new UserError(`precision: got "${name}"; expected ${NAMES.join(", ")}`);
+}
+
+/** Bits of a weight of the denoiser that is to be stored in blocks; null for others. */
+export function storedBits(
+  key: string,
+  { shape, blocks }: Pick<TensorEntry, "shape" | "blocks">,
+  precision: StoredPrecision | null,
+): BlockBits | null {
+  if (precision === null) return blocks?.bits ?? null;
+  if (precision !== "q8" && precision !== "q4") return null;
+  return INT8_TARGETS.test(key) && shape[1]! % BLOCK_SIZE === 0 ? BLOCK_PRECISIONS[precision] : null;
 }
 
 /**
@@ -26,7 +45,7 @@ export function storedDType(
   { dtype, shape }: { readonly dtype: DType; readonly shape: readonly number[] },
   precision: StoredPrecision | null,
 ): DType {
-  if (precision === null || !isFloatDType(dtype)) return dtype;
+  if (precision === null || precision === "q8" || precision === "q4" || !isFloatDType(dtype)) return dtype;
   return precision === "f32" || shape.length > 1 ? STORED_PRECISIONS[precision] : dtype;
 }
 

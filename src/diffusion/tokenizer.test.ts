@@ -154,8 +154,10 @@ test.each([
   ],
   ["missing bytes", fileWith({ byte_fallback: true })],
 ])("a file with %s is refused in one line", (_, text) => {
+  const before = process.memoryUsage.rss();
   expect(() => tokenizerOf(text)).toThrow(UserError);
   expect(() => tokenizerOf(text)).toThrow(/^.{1,400}$/);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 2 ** 20);
 });
 
 /** A normaliser in a normaliser, and so on. */

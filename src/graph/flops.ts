@@ -7,6 +7,7 @@ type Count = (node: Node, inputs: readonly Value[], output: Value) => number;
 const COUNTS: Readonly<Record<string, Count>> = {
   Gemm: (node, [a], output) => 2 * numElements(output) * a!.dim(node.attributes["transA"] === 1 ? 0 : 1),
   MatMul: (_node, [a], output) => 2 * numElements(output) * a!.dim(-1),
+  MatMulNBits: (_node, [a], output) => 2 * numElements(output) * a!.dim(-1),
   MatMulIntegerToFloat: (_node, [a], output) => 2 * numElements(output) * a!.dim(-1),
   Conv: (_node, [, weight], output) => 2 * numElements(output) * (numElements(weight!) / weight!.dim(0)),
   // Q K^T and P V, each over every query, key and channel.

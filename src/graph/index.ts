@@ -10,6 +10,7 @@ export * from "./gradients.ts";
 export * from "./verify.ts";
 export * from "./widen-weights.ts";
 export * from "./quantize-linears.ts";
+export * from "./block-wise-linears.ts";
 export * from "./flops.ts";
 export * from "./effort.ts";
 export * from "./memory.ts";

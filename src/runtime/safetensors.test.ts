@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -232,10 +232,14 @@ describe("openSafetensors", () => {
     ["data without tensors", `{}`, 1, /1 bytes behind/],
   ];
   it.each(malformed)("refuses %s", async (_what, header, dataBytes, message) => {
-    const opening = openSafetensors(await fileOf(header, dataBytes));
+    const path = await fileOf(header, dataBytes);
+    const [names, bytes] = [await readdir(folder), process.memoryUsage.rss()];
+    const opening = openSafetensors(path);
     await expect(opening).rejects.toThrow(UserError);
     await expect(opening).rejects.toThrow(message);
     await expect(opening).rejects.toThrow(/^.{1,600}$/);
+    expect(process.memoryUsage.rss() - bytes).toBeLessThan(256 * 2 ** 20);
+    expect(await readdir(folder)).toEqual(names);
   });
 
   it("takes a tensor named like a property of every object", async () => {

@@ -19,7 +19,9 @@ export async function sampledDigest(tensors: Iterable<readonly [string, TensorEn
   try {
     for (const [name, entry] of tensors) {
       hash.update(JSON.stringify([name, entry.dtype, entry.shape]));
-      for (const { file, byteOffset, byteLength } of entry.parts ?? [entry]) {
+      const { parts, blocks } = entry;
+      for (const { file, byteOffset, byteLength } of parts ??
+        (blocks ? [blocks.values, blocks.scale] : [entry])) {
         const handle = handles.get(file) ?? (await openFile(file));
         handles.set(file, handle);
         for (const [from, length] of samplesOf(byteLength)) {

@@ -1,6 +1,7 @@
 /** One model's weights in one lane, shared by every session of the model there. */
 import { type Graph, type HalfDType, matrixParams, sameShape, serialize } from "../graph/index.ts";
-import { widenAtStart, widenAtUse } from "../graph/index.ts";
+import { blockWiseKeys, linearParams, readBlocks, widenAtStart, widenAtUse } from "../graph/index.ts";
+import type { BlockBits } from "../tensor/block-wise.ts";
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor, sizeOf } from "../tensor/tensor.ts";
 import { DEVICES } from "./device-table.ts";
@@ -37,7 +38,8 @@ interface Held {
  *
  * Small models: each weight is read when the first graph needs it, widened to float32 and held in the lane.
  * Large ones stay in their files as they are, and 16-bit weights are widened when a run uses them (on the CPU)
- * or when a session is made (on other devices); only the small rest is read.
+ * or when a session is made (on other devices); weights in blocks of 8 or 4 bits are widened by the engine; only the
+ * small rest is read.
  *
  * Weights given with `set` go before the checkpoint's and can be replaced between runs: that swaps one LoRA for
  * another under all sessions at once, over the same base weights.
@@ -88,16 +90,15 @@ export class SharedWeights {
   }
 
   private async build(graph: Graph, options: WeightedSessionOptions): Promise<Session> {
-    const params = [...graph.params.values()];
-    const fresh = params.filter(({ name }) => !this.held.has(name));
+    const fresh = [...graph.params.values()].filter(({ name }) => !this.held.has(name));
     checkWeights(fresh, this.checkpoint, this.options.model);
     const inFiles = this.isLarge ? this.leaveInFiles(graph, options) : new Map<string, TensorEntry>();
-    for (const { name, shape, dtype } of fresh) {
-      if (inFiles.has(name)) continue;
+    const bound = [...graph.params.values()].filter(({ name }) => !inFiles.has(name));
+    for (const { name, shape, dtype } of bound) {
+      if (this.held.has(name)) continue;
       const tensor = await readWeight({ name, shape, dtype }, this.checkpoint);
       await this.hold({ [name]: tensor }, { transfer: "all" });
     }
-    const bound = params.filter(({ name }) => !inFiles.has(name));
     const inputs = Object.fromEntries(bound.map(({ name, shape }) => [name, this.slotOf(name, shape)]));
     const common = { ...options, lane: this.lane, inputs };
     if (inFiles.size === 0) return Session.create(serialize(graph), common);
@@ -109,11 +110,20 @@ export class SharedWeights {
   private leaveInFiles(graph: Graph, { device = "cpu" }: WeightedSessionOptions): Map<string, TensorEntry> {
     const inFiles = new Map<string, TensorEntry>();
     const halves = new Map<string, HalfDType>();
+    const blocks = new Map<string, BlockBits>();
+    const linears = linearParams(graph);
     const { widening } = DEVICES[device];
     const widenable = widening === "use" ? matrixParams(graph) : new Set(graph.params.keys());
     for (const { name, dtype } of graph.params.values()) {
       if (this.held.has(name)) continue;
       const entry = this.checkpoint.tensors.get(name)!;
+      if (entry.blocks && linears.has(name)) {
+        const { bits, values, scale } = entry.blocks;
+        const keys = blockWiseKeys(name, bits);
+        inFiles.set(keys.values, values).set(keys.scale, scale);
+        blocks.set(name, bits);
+        this.mapped.add(name);
+      }
       // The engine maps dense tensors only.
       if (!isDense(entry)) continue;
       const isHalf = entry.dtype === "float16" || entry.dtype === "bfloat16";
@@ -122,6 +132,7 @@ export class SharedWeights {
       this.mapped.add(name);
       if (entry.dtype !== dtype && isHalf) halves.set(name, entry.dtype);
     }
+    readBlocks(graph, blocks);
     if (widening === "use") widenAtUse(graph, halves);
     else widenAtStart(graph, halves);
     return inFiles;

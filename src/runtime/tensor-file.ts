@@ -1,5 +1,6 @@
 /** Tensors at positions of one file: its directory when opened, each tensor's own bytes when asked for. */
 import { open, stat, type FileHandle } from "node:fs/promises";
+import type { BlockBits } from "../tensor/block-wise.ts";
 import { UserError } from "../tensor/errors.ts";
 import { toFloat32 } from "../tensor/float16.ts";
 import { bytesPerElement, sizeOf, type DType, type Tensor, zeros } from "../tensor/tensor.ts";
@@ -19,11 +20,13 @@ export interface TensorEntry {
   readonly strides?: readonly number[];
   /** Tensors that make this one, one behind the other along the first axis; absent where it has a place of its own. */
   readonly parts?: readonly TensorEntry[];
+  /** Where it lies in blocks of fewer bits; absent elsewhere. `byteLength` is that of both. */
+  readonly blocks?: { readonly bits: BlockBits; readonly values: TensorEntry; readonly scale: TensorEntry };
 }
 
 /** Whether all bytes of a tensor lie at its place, in row-major order: what can be mapped into memory as it is. */
-export function isDense({ strides, parts }: TensorEntry): boolean {
-  return strides === undefined && parts === undefined;
+export function isDense({ strides, parts, blocks }: TensorEntry): boolean {
+  return strides === undefined && parts === undefined && blocks === undefined;
 }
 
 /** Named tensors on disk. Nothing stays open between reads, so there is nothing to close. */

@@ -16,7 +16,7 @@ export interface ConvertModelRequest {
   /** A model in any layout. */
   readonly model: string;
   readonly out: string;
-  /** f32, f16 or bf16; absent: as stored. */
+  /** f32, f16, bf16, q8 or q4; absent: as stored. */
   readonly precision?: string | undefined;
   /** "FILE" or "FILE:WEIGHT" each. */
   readonly loras: readonly string[];

@@ -9,7 +9,12 @@ import { checkInt8Size } from "../../diffusion/finetuned-weights.ts";
 import { readInt8Calibration } from "../../diffusion/int8-calibration.ts";
 import { openModelFolder, parseModelDescription } from "../../diffusion/model-folder.ts";
 import { networkSpecs } from "../../diffusion/network-specs.ts";
-import { parseStoredPrecision, type StoredPrecision, storedDType } from "../../diffusion/stored-precision.ts";
+import {
+  parseStoredPrecision,
+  storedBits,
+  type StoredPrecision,
+  storedDType,
+} from "../../diffusion/stored-precision.ts";
 import {
   checkPlanSize,
   type ModelPlan,
@@ -24,6 +29,7 @@ import { resolveDevice } from "../../runtime/devices.ts";
 import { freeMemoryBytes, matmulSpeed } from "../../runtime/measure.ts";
 import { MAP_BEYOND_BYTES } from "../../runtime/shared-weights.ts";
 import type { TensorEntry } from "../../runtime/tensor-file.ts";
+import { blockBytes, BLOCK_SIZE } from "../../tensor/block-wise.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { bytesPerElement, type DType, sizeOf } from "../../tensor/tensor.ts";
 import { sharingText } from "../cli/plan-table.ts";
@@ -207,8 +213,19 @@ interface Shaped {
   readonly shape: readonly number[];
 }
 
-function withBytes({ dtype, shape }: Shaped): Pick<TensorEntry, "shape" | "byteLength"> {
-  return { shape, byteLength: bytesPerElement(dtype) * sizeOf(shape) };
+/** A weight's bytes when it is stored in another precision. */
+function withBytes(
+  key: string,
+  entry: Shaped & Pick<TensorEntry, "blocks">,
+  precision: StoredPrecision | null,
+): Pick<TensorEntry, "shape" | "byteLength"> {
+  const { shape } = entry;
+  const bits = storedBits(key, entry, precision);
+  const bytes =
+    bits === null
+      ? bytesPerElement(storedDType(entry, precision))
+      : (blockBytes(bits) + Float32Array.BYTES_PER_ELEMENT) / BLOCK_SIZE;
+  return { shape, byteLength: bytes * sizeOf(shape) };
 }
 
 /** The published model as its files describe it, without them. */
@@ -226,14 +243,17 @@ function publishedWeights(precision: StoredPrecision): ModelWeights {
     "the published model",
   );
   const { dit } = networkSpecs(description);
-  const stored = dit.map((spec) => ({ ...spec, dtype: storedDType(spec, precision) }));
+  // What is not stored in blocks is bfloat16 as published.
+  const published = dit.map((spec) => ({ ...spec, dtype: storedDType(spec, "bf16") }));
   const finetuning = dit.reduce((sum, { name, shape }) => {
     if (TRAINED_WHOLE.test(name)) return sum + sizeOf(shape);
     return LORA_TARGETS.test(name) ? sum + PUBLISHED_RANK * (shape[0]! + shape[1]!) : sum;
   }, 0);
   return {
     description,
-    denoiser: storedSizes(new Map(stored.map((tensor) => [tensor.name, withBytes(tensor)]))),
+    denoiser: storedSizes(
+      new Map(published.map((entry) => [entry.name, withBytes(entry.name, entry, precision)])),
+    ),
     finetuningBytes: 2 * 4 * finetuning,
     int8: null,
   };
@@ -249,8 +269,7 @@ async function weightsOf(
   const specs = networkSpecs(model.description).dit;
   const stored = specs.flatMap(({ name }) => {
     const entry = base.tensors.get(name);
-    const { shape } = entry ?? { shape: [] };
-    return entry ? [[name, withBytes({ shape, dtype: storedDType(entry, precision) })] as const] : [];
+    return entry ? [[name, withBytes(name, entry, precision)] as const] : [];
   });
   let finetuningBytes = 0;
   for (const phase of ["phase1", "phase2"] as const) {

@@ -10,6 +10,7 @@ import { type Tensor, float32, tensor } from "../../tensor/tensor.ts";
 import { INT8_TARGETS, type QuantizedWeight, type Smoothing } from "./smooth-quant.ts";
 
 export {
+  blockWiseKeys,
   embedParams,
   type LinearGroup,
   observeLinears,
