@@ -7,7 +7,7 @@ import { Lane } from "../runtime/lane.ts";
 import { type Checkpoint, openSafetensors } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
-import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { type Tensor, float32, sizeOf, zeros } from "../tensor/tensor.ts";
 import { Random } from "../tensor/random.ts";
 import { calibrateInt8 } from "./calibrate-int8.ts";
 import { Denoiser, type SegmentInputs } from "./denoiser.ts";
@@ -196,6 +196,49 @@ test("LoRAs are stacked with weights, merged or beside the base", async () => {
   expect(difference(beside!, stacked!)).toBeLessThan(1e-5);
   const [other] = await velocities(await open([one, half, half], 0), ["phase1", "phase2"]);
   expect(difference(other!, stacked!)).toBeGreaterThan(0.05);
+});
+
+test("a distilled LoRA as extracted from a model: pairs with alphas, and what is added to norms, biases, modulations", async () => {
+  const specs = new Map([...graph().params.values()].map((spec) => [spec.name, spec]));
+  const normals = (key: string, shape: readonly number[]): Tensor<"float32"> =>
+    float32(
+      new Random(`distilled ${key}`).normals(sizeOf(shape)).map((x) => 0.2 * x),
+      shape,
+    );
+  const tensors: Record<string, Tensor> = {};
+  const expected = new Map<string, Tensor<"float32">>();
+  for (const [key, { shape }] of specs) {
+    const path = `diffusion_model.${key.replace(/\.(?:weight|bias|modulation)$/, "")}`;
+    if (/^blocks\..*(?:attn|ffn).*\.weight$/.test(key) && shape.length === 2) {
+      tensors[`${path}.lora_down.weight`] = normals(`${key} a`, [2, shape[1]!]);
+      tensors[`${path}.lora_up.weight`] = normals(`${key} b`, [shape[0]!, 2]);
+      tensors[`${path}.alpha`] = float32([1], []);
+    } else if (/^blocks\..*norm.*weight$|\.bias$|modulation$/.test(key)) {
+      const word = { weight: "diff", bias: "diff_b", modulation: "diff_m" }[key.replace(/^.*\./, "")]!;
+      tensors[`${path}.${word}`] = normals(key, shape);
+      expected.set(key, normals(key, shape));
+    }
+  }
+  expect(expected.has("blocks.0.modulation") && expected.has("head.modulation")).toBe(true);
+  const path = join(folder, "distilled.safetensors");
+  await writeSafetensors(path, tensors);
+  const distilled = { file: await openLora(path), weight: 1 };
+  const stacks = { phase1: [phases.phase1[0]!, distilled], phase2: [phases.phase2[0]!, distilled] };
+  const open = (loras: PhaseLoras, mapBeyondBytes = Infinity) =>
+    FinetunedWeights.open(base, loras, specs.values(), { lane, mapBeyondBytes });
+  const [plain, merged] = [
+    await (await open(phases)).read("phase1"),
+    await (await open(stacks)).read("phase1"),
+  ];
+  for (const [key, diff] of expected) {
+    const sum = plain.get(key)!.data.map((x, i) => x + diff.data[i]!);
+    expect(merged.get(key)!.data, key).toEqual(sum);
+  }
+  const inMemory = await velocities(await open(stacks), ["phase1", "phase2"]);
+  const fromFile = await velocities(await open(stacks, 0), ["phase1", "phase2"]);
+  inMemory.forEach((velocity, i) => expect(difference(velocity, fromFile[i]!)).toBeLessThan(1e-5));
+  const [without] = await velocities(await open(phases), ["phase1"]);
+  expect(difference(inMemory[0]!, without!)).toBeGreaterThan(0.05);
 });
 
 test("a finetuning that does not fit is refused by name, with both shapes", async () => {

@@ -111,7 +111,11 @@ export class FinetunedWeights {
   async use(phase: PhaseName): Promise<boolean> {
     if (this.inForce === phase) return true;
     const pairs = this.keysOf("pairs");
-    const changed = new Set([...this.keysOf("whole"), ...(this.isMerged ? pairs : [])]);
+    const changed = new Set([
+      ...this.keysOf("whole"),
+      ...this.keysOf("diffs"),
+      ...(this.isMerged ? pairs : []),
+    ]);
     for (const key of changed) await this.put(key, await this.weightOf(key, phase));
     if (!this.isMerged) for (const key of pairs) await this.shared.set(this.pairWeights(key, phase));
     if (this.inForce === null) await this.putInt8(changed);
@@ -148,7 +152,7 @@ export class FinetunedWeights {
   }
 
   /** Keys that either phase changes, each once. */
-  private keysOf(part: "pairs" | "whole"): Set<string> {
+  private keysOf(part: "pairs" | "whole" | "diffs"): Set<string> {
     const loras = PHASE_NAMES.flatMap((phase) => this.phases[phase]);
     return new Set(loras.flatMap(({ lora }) => [...lora[part].keys()]));
   }
@@ -234,7 +238,7 @@ export function checkInt8Size(floatBytes: number, mapBeyondBytes = MAP_BEYOND_BY
 /** Checks each tensor of a LoRA against the denoiser, before it is read. */
 export function checkFits(file: LoraFile, specs: ReadonlyMap<string, WeightSpec>): void {
   const changes = [
-    ...[...file.whole].map(([key, { shape }]) => [key, shape] as const),
+    ...[...file.whole, ...file.diffs].map(([key, { shape }]) => [key, shape] as const),
     ...[...file.pairs].map(([key, { a, b }]) => [key, [b.shape[0]!, a.shape[1]!]] as const),
   ];
   for (const [key, shape] of changes) {

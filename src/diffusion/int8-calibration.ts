@@ -140,6 +140,7 @@ export async function weightsFingerprint(model: ModelFolder): Promise<string> {
       entries.push([`${prefix}${key} A`, a], [`${prefix}${key} B times ${scale}`, b]);
     }
     for (const [key, entry] of file.whole) entries.push([prefix + key, entry]);
+    for (const [key, entry] of file.diffs) entries.push([`${prefix}${key} added`, entry]);
   }
   return sampledDigest(entries);
 }

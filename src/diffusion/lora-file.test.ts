@@ -44,11 +44,13 @@ const trained = (scale: number): LoraWeights<Tensor> => ({
     ["patch_embedding.bias", half("b", [4])],
     ["hand_patch_embedding.1.weight", half("h", [4, 4, 1, 1, 1])],
   ]),
+  diffs: new Map(),
 });
 
 /** Content without the order of keys. */
-function sorted({ pairs, whole }: LoraWeights<Tensor>) {
-  return { pairs: Object.fromEntries(pairs), whole: Object.fromEntries(whole) };
+function sorted({ pairs, whole, diffs }: LoraWeights<Tensor>) {
+  const [paired, held, added] = [pairs, whole, diffs].map((tensors) => Object.fromEntries(tensors));
+  return { paired, held, added };
 }
 
 async function readBack(lora: LoraWeights<Tensor>, naming: LoraNaming): Promise<LoraWeights<Tensor>> {
@@ -80,11 +82,21 @@ describe("round trips", () => {
         ["blocks.2.ffn.0.weight", pair("z", 8, 0.25)],
       ]),
       whole: new Map(),
+      diffs: new Map([
+        ["blocks.0.norm3.weight", half("n", [6])],
+        ["blocks.0.self_attn.q.bias", half("q", [4])],
+        ["blocks.0.modulation", half("m", [1, 6, 4])],
+      ]),
     };
+    const plain = { ...mixed, diffs: new Map() };
     for (const naming of ["peft", "kohya", "diffusion-model", "posegen"] as const) {
-      expect(sorted(await readBack(mixed, naming))).toEqual(sorted(mixed));
+      const lora = naming === "peft" ? plain : mixed;
+      expect(sorted(await readBack(lora, naming))).toEqual(sorted(lora));
     }
-    await expect(writeLora(fresh(), mixed, "published")).rejects.toThrow(/no place for a scale other than 1/);
+    await expect(writeLora(fresh(), plain, "published")).rejects.toThrow(/no place for a scale other than 1/);
+    await expect(writeLora(fresh(), mixed, "peft")).rejects.toThrow(
+      /no place for what is added to blocks\.0\.norm3\.weight/,
+    );
   });
 });
 

@@ -1,7 +1,13 @@
 /** LoRA files of any naming: a safetensors file, or a folder as PEFT writes it. */
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type LoraPair, type LoraWeights, checkPair, readAlpha } from "../models/layers/lora-merge.ts";
+import {
+  type LoraPair,
+  type LoraWeights,
+  checkPair,
+  readAlpha,
+  tensorsOf,
+} from "../models/layers/lora-merge.ts";
 import { type LoraNames, type LoraNaming, readLoraNames } from "../models/layers/lora-naming.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { type Checkpoint, type TensorEntry } from "../runtime/safetensors.ts";
@@ -35,7 +41,7 @@ export interface LoraFile extends LoraWeights<TensorEntry> {
 export async function openLora(path: string): Promise<LoraFile> {
   const { model, config } = await locate(path);
   const file = await loraFrom(await openCheckpoint(model), path, config);
-  if (file.pairs.size + file.whole.size === 0) throw new UserError(`${path} holds no tensors`);
+  if (tensorsOf(file).length === 0) throw new UserError(`${path} holds no tensors`);
   return file;
 }
 
@@ -52,16 +58,20 @@ export async function loraFrom(
   const names = readLoraNames(checkpoint.tensors.keys(), path);
   const peft = names.naming === "peft" ? await readPeftConfig(config, path) : null;
   const pairs = await openPairs(checkpoint, names, path, peft && { config: peft, path: config });
-  const whole = new Map([...names.whole].map(([key, name]) => [key, checkpoint.tensors.get(name)!]));
+  const entries = (of: ReadonlyMap<string, string>) =>
+    new Map([...of].map(([key, name]) => [key, checkpoint.tensors.get(name)!]));
+  const read = async (of: ReadonlyMap<string, string>): Promise<Map<string, Tensor>> => {
+    const tensors = new Map<string, Tensor>();
+    for (const [key, name] of of) tensors.set(key, await checkpoint.readTensor(name));
+    return tensors;
+  };
   const readStored = async (): Promise<LoraWeights<Tensor>> => {
     const stored = new Map<string, LoraPair<Tensor>>();
     for (const [key, { a, b }] of names.pairs) {
       const { scale } = pairs.get(key)!;
       stored.set(key, { a: await checkpoint.readTensor(a), b: await checkpoint.readTensor(b), scale });
     }
-    const storedWhole = new Map<string, Tensor>();
-    for (const [key, name] of names.whole) storedWhole.set(key, await checkpoint.readTensor(name));
-    return { pairs: stored, whole: storedWhole };
+    return { pairs: stored, whole: await read(names.whole), diffs: await read(names.diffs) };
   };
   const tensorFiles = new Set([...checkpoint.tensors.values()].map(({ file }) => file));
   return {
@@ -69,7 +79,8 @@ export async function loraFrom(
     files: [...tensorFiles, ...(peft ? [config] : [])],
     naming: names.naming,
     pairs,
-    whole,
+    whole: entries(names.whole),
+    diffs: entries(names.diffs),
     readStored,
     readFloat32: async () => widen(await readStored(), path),
   };
@@ -141,12 +152,15 @@ async function alphaOf(
   return readAlpha(await checkpoint.readTensor(name), key, path);
 }
 
-function widen({ pairs, whole }: LoraWeights<Tensor>, path: string): LoraWeights {
+function widen({ pairs, whole, diffs }: LoraWeights<Tensor>, path: string): LoraWeights {
   const wide = (key: string, tensor: Tensor) => toFloat32(tensor, `${path}: tensor for "${key}"`);
+  const allWide = (tensors: ReadonlyMap<string, Tensor>) =>
+    new Map([...tensors].map(([key, tensor]) => [key, wide(key, tensor)]));
   return {
     pairs: new Map(
       [...pairs].map(([key, { a, b, scale }]) => [key, { a: wide(key, a), b: wide(key, b), scale }]),
     ),
-    whole: new Map([...whole].map(([key, tensor]) => [key, wide(key, tensor)])),
+    whole: allWide(whole),
+    diffs: allWide(diffs),
   };
 }

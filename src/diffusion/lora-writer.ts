@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writeFolderAtomically } from "../files/atomic-folder.ts";
 import { type LoraWeights } from "../models/layers/lora-merge.ts";
-import { type LoraNaming, pairName, wholeName } from "../models/layers/lora-naming.ts";
+import { type LoraNaming, diffName, pairName, wholeName } from "../models/layers/lora-naming.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
@@ -29,9 +29,12 @@ export async function writeLora(path: string, lora: LoraWeights<Tensor>, naming:
 
 /**
  * The tensors of a LoRA by the names of a naming. An alpha is written where the scale is not 1, and always in kohya's.
- * @throws UserError when a scale is not 1 and the naming has no place for it
+ * @throws UserError when a scale is not 1, or there are differences, and the naming has no place for it
  */
-export function loraTensors({ pairs, whole }: LoraWeights<Tensor>, naming: LoraNaming): Map<string, Tensor> {
+export function loraTensors(
+  { pairs, whole, diffs }: LoraWeights<Tensor>,
+  naming: LoraNaming,
+): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>();
   for (const [key, { a, b, scale }] of pairs) {
     tensors.set(pairName(naming, key, "a")!, a);
@@ -46,5 +49,14 @@ export function loraTensors({ pairs, whole }: LoraWeights<Tensor>, naming: LoraN
     tensors.set(alpha, float32([scale * a.shape[0]!], []));
   }
   for (const [key, tensor] of whole) tensors.set(wholeName(naming, key), tensor);
+  for (const [key, tensor] of diffs) {
+    const name = diffName(naming, key);
+    if (name === null) {
+      throw new UserError(
+        `the naming "${naming}" has no place for what is added to ${key}; take another naming`,
+      );
+    }
+    tensors.set(name, tensor);
+  }
   return tensors;
 }

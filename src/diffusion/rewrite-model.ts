@@ -4,7 +4,13 @@ import { join } from "node:path";
 import { checkFolderIsFree, writeFolderAtomically } from "../files/atomic-folder.ts";
 import { checkFreeSpace } from "../files/free-space.ts";
 import { blockWiseKeys } from "../models/layers/int8-linears.ts";
-import { type LoraWeights, type WeightedLora, mergeLoras } from "../models/layers/lora-merge.ts";
+import {
+  type LoraWeights,
+  type WeightedLora,
+  changes,
+  mergeLoras,
+  tensorsOf,
+} from "../models/layers/lora-merge.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type TensorSource, writeSafetensorsFrom } from "../runtime/safetensors-writer.ts";
 import { readPieces } from "../runtime/tensor-pieces.ts";
@@ -128,14 +134,14 @@ async function planNetworks(
   const planned: PlannedFile[] = [];
   for (const [network, specs] of Object.entries(networkSpecs(model.description))) {
     const checkpoint = await model.open(network as Network);
-    const changes = network === "dit" ? stack : [];
+    const over = network === "dit" ? stack : [];
     const keys = specs.map(({ name }) => name).filter((key) => checkpoint.tensors.has(key));
     const sources = new Map(
       keys.flatMap((key) => {
         const bits = network === "dit" ? storedBits(key, checkpoint.tensors.get(key)!, precision) : null;
         return bits === null
-          ? [[key, sourceOf(checkpoint, key, precision, changes)] as const]
-          : blockSources(checkpoint, key, bits, changes);
+          ? [[key, sourceOf(checkpoint, key, precision, over)] as const]
+          : blockSources(checkpoint, key, bits, over);
       }),
     );
     planned.push({
@@ -156,7 +162,7 @@ function sourceOf(
   const entry = checkpoint.tensors.get(key)!;
   const dtype = storedDType(entry, precision);
   const name = `${checkpoint.path}: tensor "${key}"`;
-  const isChanged = stack.some(({ lora }) => lora.pairs.has(key) || lora.whole.has(key));
+  const isChanged = stack.some(({ lora }) => changes(lora, key));
   const { shape } = entry;
   async function* pieces(): AsyncGenerator<Tensor> {
     if (isChanged) {
@@ -210,7 +216,7 @@ function planLora(
   precision: StoredPrecision | null,
   stack: readonly WeightedLora[],
 ): PlannedFile {
-  const tensors = [...[...file.pairs.values()].flatMap(({ a, b }) => [a, b]), ...file.whole.values()];
+  const tensors = tensorsOf(file);
   return {
     name,
     numBytes: bytesOf(
@@ -232,18 +238,17 @@ function planLora(
 
 /** A finetuning with LoRAs in what it holds whole. Its pairs and theirs add up over the base. */
 function withLoras(
-  { pairs, whole }: LoraWeights<Tensor>,
+  { pairs, whole, diffs }: LoraWeights<Tensor>,
   stack: readonly WeightedLora[],
   path: string,
 ): LoraWeights<Tensor> {
-  const isChanged = (key: string): boolean =>
-    stack.some(({ lora }) => lora.pairs.has(key) || lora.whole.has(key));
+  const isChanged = (key: string): boolean => stack.some(({ lora }) => changes(lora, key));
   const merge = (key: string, tensor: Tensor): Tensor => {
     if (!isChanged(key)) return tensor;
     const name = `${path}: tensor for "${key}"`;
     return storeAs(mergeLoras(key, toFloat32(tensor, name), stack), tensor.dtype, name);
   };
-  return { pairs, whole: new Map([...whole].map(([key, tensor]) => [key, merge(key, tensor)])) };
+  return { pairs, whole: new Map([...whole].map(([key, tensor]) => [key, merge(key, tensor)])), diffs };
 }
 
 function bytesOf(tensors: Iterable<{ readonly dtype: DType; readonly shape: readonly number[] }>): number {

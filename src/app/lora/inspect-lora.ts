@@ -3,12 +3,14 @@ import { groupByPattern } from "../cli/inspect/checkpoint.ts";
 import { printable } from "../cli/printable.ts";
 import { formatBytes, formatCount, formatNumber } from "../cli/quantities.ts";
 import { textTable } from "../cli/text-table.ts";
+import { tensorsOf } from "../../models/layers/lora-merge.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 
 /** What a LoRA changes: its naming, and each kind of layer with rank and scale. @throws UserError as `openLora` */
 export async function describeLora(path: string): Promise<string> {
-  const { naming, pairs, whole } = await openLora(path);
-  const tensors = [...[...pairs.values()].flatMap(({ a, b }) => [a, b]), ...whole.values()];
+  const file = await openLora(path);
+  const { naming, pairs, whole, diffs } = file;
+  const tensors = tensorsOf(file);
   const total = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
   const parameters = formatCount(total(tensors.map(({ shape }) => sizeOf(shape))));
   const bytes = formatBytes(total(tensors.map(({ byteLength }) => byteLength)));
@@ -23,17 +25,21 @@ export async function describeLora(path: string): Promise<string> {
     first.dtype,
     `rank ${first.rank}, scale ${formatNumber(first.scale)}`,
   ]);
-  const wholeRows = groupByPattern(whole, ({ dtype, shape }) => [dtype, shape]).map(
-    ({ pattern, entries, first }) => [
+  const rowsOf = (named: typeof whole, kind: string): string[][] =>
+    groupByPattern(named, ({ dtype, shape }) => [dtype, shape]).map(({ pattern, entries, first }) => [
       printable(pattern),
       entries > 1 ? `x ${entries}` : "",
       `[${first.shape.join(", ")}]`,
       first.dtype,
-      "whole",
-    ],
-  );
+      kind,
+    ]);
+  const parts = [
+    `${pairs.size} pairs`,
+    `${whole.size} whole weights`,
+    ...(diffs.size > 0 ? [`${diffs.size} differences`] : []),
+  ];
   return [
-    `LoRA, names as in ${naming}, ${pairs.size} pairs and ${whole.size} whole weights, ${parameters} parameters, ${bytes}`,
-    textTable([...pairRows, ...wholeRows], ["left", "right"]),
+    `LoRA, names as in ${naming}, ${parts.slice(0, -1).join(", ")} and ${parts.at(-1)!}, ${parameters} parameters, ${bytes}`,
+    textTable([...pairRows, ...rowsOf(whole, "whole"), ...rowsOf(diffs, "added")], ["left", "right"]),
   ].join("\n");
 }

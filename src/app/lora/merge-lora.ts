@@ -1,6 +1,6 @@
 import { parseLoraChoice } from "../../diffusion/lora-choice.ts";
 import { type LoraFile, openLora } from "../../diffusion/lora-file.ts";
-import { type WeightedLora, mergeLoras } from "../../models/layers/lora-merge.ts";
+import { type WeightedLora, changes, mergeLoras } from "../../models/layers/lora-merge.ts";
 import { openCheckpoint } from "../../runtime/checkpoint.ts";
 import { type Checkpoint } from "../../runtime/safetensors.ts";
 import { type TensorSource, writeSafetensorsFrom } from "../../runtime/safetensors-writer.ts";
@@ -49,12 +49,13 @@ export async function mergeLoraFiles({ base, loras, out, dtype }: MergeRequest):
 }
 
 /** @throws UserError when a LoRA changes what the base does not have, or in another shape */
-function checkFits({ path, pairs, whole }: LoraFile, weight: number, base: Checkpoint): void {
-  const changes = [
+function checkFits({ path, pairs, whole, diffs }: LoraFile, weight: number, base: Checkpoint): void {
+  const changed = [
     ...[...pairs].map(([key, { a, b }]) => ({ key, shape: [b.shape[0]!, a.shape[1]!], mayBeNew: false })),
     ...[...whole].map(([key, { shape }]) => ({ key, shape, mayBeNew: weight === 1 })),
+    ...[...diffs].map(([key, { shape }]) => ({ key, shape, mayBeNew: false })),
   ];
-  for (const { key, shape, mayBeNew } of changes) {
+  for (const { key, shape, mayBeNew } of changed) {
     const entry = base.tensors.get(key);
     if (!entry && !mayBeNew) {
       throw new UserError(
@@ -77,7 +78,7 @@ function sourceOf(
   dtype: FloatDType | undefined,
 ): TensorSource {
   const entry = base.tensors.get(key) ?? files.find(({ whole }) => whole.has(key))!.whole.get(key)!;
-  const isChanged = files.some(({ pairs, whole }) => pairs.has(key) || whole.has(key));
+  const isChanged = files.some((file) => changes(file, key));
   const stored = isFloatDType(entry.dtype) ? (dtype ?? entry.dtype) : entry.dtype;
   const start = async (): Promise<Tensor> =>
     base.tensors.has(key)

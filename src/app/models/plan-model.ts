@@ -1,5 +1,6 @@
 import { WAN_VAE } from "../../models/wan-vae/config.ts";
 import { CLIP_VISION_PRESETS } from "../../models/clip-vision/config.ts";
+import { tensorsOf } from "../../models/layers/lora-merge.ts";
 import { LORA_TARGETS } from "../../models/layers/lora.ts";
 import { UMT5_PRESETS } from "../../models/umt5/config.ts";
 import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
@@ -273,9 +274,8 @@ async function weightsOf(
   });
   let finetuningBytes = 0;
   for (const phase of ["phase1", "phase2"] as const) {
-    const { pairs, whole } = await model.openPhase(phase);
-    const shapes = [...[...pairs.values()].flatMap(({ a, b }) => [a, b]), ...whole.values()];
-    finetuningBytes += 4 * shapes.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const tensors = tensorsOf(await model.openPhase(phase));
+    finetuningBytes += 4 * tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
   }
   return {
     description: model.description,

@@ -21,6 +21,8 @@ export interface LoraWeights<T = Tensor<"float32">> {
   readonly pairs: ReadonlyMap<string, LoraPair<T>>;
   /** By key: layers that were trained as a whole, such as patch embeddings. */
   readonly whole: ReadonlyMap<string, T>;
+  /** By key: what is added to a weight, such as a bias or the scale of a norm, times the LoRA's weight alone. */
+  readonly diffs: ReadonlyMap<string, T>;
 }
 
 /** One of several LoRAs over a base. */
@@ -45,7 +47,24 @@ export function parseLora(tensors: Weights): LoraWeights {
     const value = alpha === null ? rank : readAlpha(tensors.get(alpha)!, key);
     pairs.set(key, { ...pair, scale: value / rank });
   }
-  return { pairs, whole: new Map([...names.whole].map(([key, name]) => [key, tensors.get(name)!])) };
+  const named = (of: ReadonlyMap<string, string>) =>
+    new Map([...of].map(([key, name]) => [key, tensors.get(name)!]));
+  return { pairs, whole: named(names.whole), diffs: named(names.diffs) };
+}
+
+/** Keys of the weights that a LoRA changes, each as often as it does. */
+export function changedKeys({ pairs, whole, diffs }: LoraWeights<unknown>): string[] {
+  return [...pairs.keys(), ...whole.keys(), ...diffs.keys()];
+}
+
+/** Whether a LoRA changes a weight. */
+export function changes({ pairs, whole, diffs }: LoraWeights<unknown>, key: string): boolean {
+  return pairs.has(key) || whole.has(key) || diffs.has(key);
+}
+
+/** Every tensor of a LoRA but its alphas. */
+export function tensorsOf<T>({ pairs, whole, diffs }: LoraWeights<T>): T[] {
+  return [...[...pairs.values()].flatMap(({ a, b }) => [a, b]), ...whole.values(), ...diffs.values()];
 }
 
 interface Shaped {
@@ -78,8 +97,8 @@ export function readAlpha(tensor: Tensor, key: string, where = "the LoRA"): numb
 }
 
 /**
- * One weight with LoRAs merged into it, in order: first whole weights, W + weight (W_file - W), then pairs,
- * W + weight scale B A. A weight that no LoRA changes is returned as it is.
+ * One weight with LoRAs merged into it, in order: first whole weights, W + weight (W_file - W), and differences,
+ * W + weight D, then pairs, W + weight scale B A. A weight that no LoRA changes is returned as it is.
  * @throws UserError when shapes do not fit
  */
 export function mergeLoras(
@@ -91,22 +110,35 @@ export function mergeLoras(
   return loras.reduce((sum, { lora, weight }) => addPair(key, sum, lora.pairs.get(key), weight), whole);
 }
 
-/** One weight with what LoRAs hold whole, without their pairs. @throws UserError when shapes do not fit */
+/** One weight with what LoRAs hold whole, and their differences, without their pairs. @throws UserError when shapes do not fit */
 export function mergeWhole(
   key: string,
   base: Tensor<"float32">,
   loras: readonly WeightedLora[],
 ): Tensor<"float32"> {
+  const fits = (tensor: Tensor<"float32">): Tensor<"float32"> => {
+    if (tensor.shape.join() !== base.shape.join()) throw misfit(key, tensor.shape, base.shape);
+    return tensor;
+  };
   return loras.reduce((from, { lora, weight }) => {
     const to = lora.whole.get(key);
-    if (!to) return from;
-    if (to.shape.join() !== base.shape.join()) throw misfit(key, to.shape, base.shape);
-    if (weight === 1) return to;
+    const moved = to ? moveTo(from, fits(to), weight) : from;
+    const diff = lora.diffs.get(key);
+    if (!diff) return moved;
+    const { data } = fits(diff);
     return float32(
-      from.data.map((x, i) => x + weight * (to.data[i]! - x)),
+      moved.data.map((x, i) => x + weight * data[i]!),
       base.shape,
     );
   }, base);
+}
+
+function moveTo(from: Tensor<"float32">, to: Tensor<"float32">, weight: number): Tensor<"float32"> {
+  if (weight === 1) return to;
+  return float32(
+    from.data.map((x, i) => x + weight * (to.data[i]! - x)),
+    from.shape,
+  );
 }
 
 function addPair(
@@ -144,7 +176,7 @@ function misfit(key: string, got: readonly number[], expected: readonly number[]
  * @throws UserError when the LoRA names a weight that the model does not have, or shapes do not fit
  */
 export function mergeLora(base: Weights, lora: LoraWeights, weight = 1): Map<string, Tensor<"float32">> {
-  const unknown = [...lora.pairs.keys(), ...lora.whole.keys()].find((key) => !base.has(key));
+  const unknown = changedKeys(lora).find((key) => !base.has(key));
   if (unknown !== undefined)
     throw new UserError(`the LoRA changes ${unknown}, which the model does not have`);
   return new Map([...base].map(([key, tensor]) => [key, mergeLoras(key, tensor, [{ lora, weight }])]));

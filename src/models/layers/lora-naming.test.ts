@@ -2,7 +2,14 @@ import { expect, test } from "vitest";
 import { UserError } from "../../tensor/errors.ts";
 import { WAN_DIT_PRESETS } from "../wan-dit/config.ts";
 import { buildWanDiT } from "../wan-dit/build.ts";
-import { LORA_NAMINGS, type LoraNaming, pairName, readLoraNames, wholeName } from "./lora-naming.ts";
+import {
+  LORA_NAMINGS,
+  type LoraNaming,
+  diffName,
+  pairName,
+  readLoraNames,
+  wholeName,
+} from "./lora-naming.ts";
 
 const NAMINGS = Object.keys(LORA_NAMINGS) as LoraNaming[];
 
@@ -49,6 +56,21 @@ test("the names are those that other programs write", () => {
   );
 });
 
+test("differences are named after the weights they are added to", () => {
+  const keys = ["blocks.0.norm3.weight", "blocks.0.cross_attn.k_img.bias", "blocks.0.modulation"];
+  const names = keys.map((key) => diffName("diffusion-model-updown", key)!);
+  expect(names).toEqual([
+    "diffusion_model.blocks.0.norm3.diff",
+    "diffusion_model.blocks.0.cross_attn.k_img.diff_b",
+    "diffusion_model.blocks.0.diff_m",
+  ]);
+  for (const naming of ["posegen", "diffusion-model", "kohya"] as const) {
+    const read = readLoraNames(keys.map((key) => diffName(naming, key)!));
+    expect([...read.diffs.keys()]).toEqual(keys);
+  }
+  expect([diffName("peft", keys[0]!), diffName("kohya", "other")]).toEqual([null, null]);
+});
+
 test("wrappers of training code around whole weights are taken off", () => {
   const names = [
     "pipe.dit.blocks.3.ffn.0.base_layer.weight",
@@ -64,7 +86,8 @@ test.each([
   [["q.lora_A.weight", "q.lora_down.weight"], /both "q.lora_A.weight" and "q.lora_down.weight"/],
   [["p.weight", "pipe.dit.p.weight"], /both "p.weight" and "pipe.dit.p.weight"/],
   [["q.dora_scale"], /"q.dora_scale", which is not part of a plain LoRA/],
-  [["diffusion_model.q.diff_b"], /not part of a plain LoRA/],
+  [["diffusion_model.q.set_weight"], /not part of a plain LoRA/],
+  [["q.diff", "diffusion_model.q.diff"], /both "q.diff" and "diffusion_model.q.diff"/],
   [["lora_unet_q.hada_w1_a"], /not part of a plain LoRA/],
   [["lora_unet_q.weight"], /expected \.lora_down\.weight, \.lora_up\.weight or \.alpha/],
 ])("%j is refused", (names, message) => {

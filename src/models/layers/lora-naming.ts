@@ -75,6 +75,8 @@ export interface LoraNames {
   readonly pairs: ReadonlyMap<string, PairNames>;
   /** By key: weights that were trained as a whole, such as patch embeddings. */
   readonly whole: ReadonlyMap<string, string>;
+  /** By key: what is added to a weight, as extracted LoRAs have it of norms, biases and modulations. */
+  readonly diffs: ReadonlyMap<string, string>;
 }
 
 type Part = "a" | "b" | "alpha";
@@ -83,7 +85,10 @@ const PARTS: Readonly<Record<string, Part>> = { lora_A: "a", lora_down: "a", lor
 
 /** Ways to change a weight that are not a pair and not the weight itself. */
 const OTHER_KINDS =
-  /\.(?:dora_scale|lora_magnitude_vector\b.*|lora_embedding_[AB]\b.*|lora_mid\.weight|diff(?:_b)?|set_weight|hada_\w+|lokr_\w+)$/;
+  /\.(?:dora_scale|lora_magnitude_vector\b.*|lora_embedding_[AB]\b.*|lora_mid\.weight|set_weight|hada_\w+|lokr_\w+)$/;
+
+/** Endings of differences, and those of the weights that they are added to. */
+const DIFFS = { diff: "weight", diff_b: "bias", diff_m: "modulation" } as const;
 
 /**
  * Sorts the names of a LoRA file, in any of the namings.
@@ -93,12 +98,19 @@ const OTHER_KINDS =
 export function readLoraNames(names: Iterable<string>, where = "the LoRA"): LoraNames {
   const layers = new Map<string, Partial<Record<Part, string>>>();
   const whole = new Map<string, string>();
+  const diffs = new Map<string, string>();
   for (const name of names) {
     if (OTHER_KINDS.test(name)) {
       throw new UserError(
         `${where} holds "${name}", which is not part of a plain LoRA; expected lora_A and lora_B, lora_down and ` +
-          "lora_up, alpha, or whole weights",
+          "lora_up, alpha, diff, diff_b, diff_m, or whole weights",
       );
+    }
+    const changed = diffKey(name);
+    if (changed !== null) {
+      claim(diffs.get(changed), name, where);
+      diffs.set(changed, name);
+      continue;
     }
     const { path, part } = parseName(name, where);
     if (part === null) {
@@ -113,8 +125,8 @@ export function readLoraNames(names: Iterable<string>, where = "the LoRA"): Lora
   const pairs = new Map(
     [...layers].map(([path, layer]) => [`${path}.weight`, wholePair(path, layer, where)]),
   );
-  const [telling = ""] = [...[...pairs.values()].map(({ a }) => a), ...whole.values()];
-  return { naming: namingOf(telling), pairs, whole };
+  const [telling = ""] = [...[...pairs.values()].map(({ a }) => a), ...whole.values(), ...diffs.values()];
+  return { naming: namingOf(telling), pairs, whole, diffs };
 }
 
 /** The name that a naming gives to a part of a layer's pair; null for an alpha where it has none. */
@@ -129,12 +141,34 @@ export function wholeName(naming: LoraNaming, key: string): string {
   return LORA_NAMINGS[naming].whole + key;
 }
 
+/**
+ * The name that a naming gives to a difference; null where it has none.
+ * @param key of the weight it is added to
+ */
+export function diffName(naming: LoraNaming, key: string): string | null {
+  const { prefix, separator, alpha }: Names = LORA_NAMINGS[naming];
+  const [, path, ending] = /^(.+)\.([^.]+)$/.exec(key) ?? [];
+  const word = Object.entries(DIFFS).find(([, of]) => of === ending)?.[0];
+  // Namings without scales of their own belong to programs that know pairs alone.
+  if (path === undefined || word === undefined || alpha === null) return null;
+  return `${prefix}${path.replaceAll(".", separator)}.${word}`;
+}
+
 /** `blocks.0.ffn.0` of the key `blocks.0.ffn.0.weight`. */
 export function layerPath(weightKey: string): string {
   return weightKey.replace(/\.weight$/, "");
 }
 
 const PREFIXES = [...new Set(Object.values(LORA_NAMINGS).map(({ prefix }) => prefix))].filter(Boolean);
+
+/** The key of the weight that a difference is added to; null for other tensors. */
+function diffKey(name: string): string | null {
+  const prefix = PREFIXES.find((start) => name.startsWith(start)) ?? "";
+  const [, path, word] = /^(.+)\.(diff|diff_b|diff_m)$/.exec(name.slice(prefix.length)) ?? [];
+  if (path === undefined) return null;
+  const dotted = prefix === LORA_NAMINGS.kohya.prefix ? dottedPath(path) : path;
+  return `${dotted}.${DIFFS[word as keyof typeof DIFFS]}`;
+}
 
 /** The layer and part that a tensor belongs to, or its key where it is held whole (part null). */
 function parseName(name: string, where: string): { path: string; part: Part | null } {
