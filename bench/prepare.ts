@@ -19,14 +19,15 @@ import type { Image } from "../src/media/pixels.ts";
 import { transformPose } from "../src/media/pose-keypoints.ts";
 import { crop } from "../src/media/resize.ts";
 import { drawSkeleton } from "../src/media/skeleton.ts";
-import { decodeVideo, openVideoEncoder, probeVideo } from "../src/media/video.ts";
+import { type VideoFrame, decodeVideo, openVideoEncoder, probeVideo } from "../src/media/video.ts";
 import { BackgroundWatch } from "../src/perception/background-motion.ts";
 import { renderConditions } from "../src/perception/conditions-video.ts";
 import { EmbeddedEyes } from "../src/perception/embedded-eyes.ts";
 import { HandTracker } from "../src/perception/hands.ts";
 import { PoseTracker } from "../src/perception/pose.ts";
 import { ImagePyramid } from "../src/perception/region.ts";
-import { surveyFrames } from "../src/perception/survey.ts";
+import { SURVEYED_LONGEST, surveyFrames } from "../src/perception/survey.ts";
+import { WATCHED_LONGEST } from "../src/pipeline/background.ts";
 import { KeypointsFile } from "../src/pipeline/keypoints-file.ts";
 import { OVERLAY_CODING } from "../src/pipeline/overlay.ts";
 import { prepare } from "../src/pipeline/prepare.ts";
@@ -78,7 +79,6 @@ const end = Math.min(info.durationS, Number(seconds ?? Infinity));
 const fps = info.frameRate;
 const { startS, endS } = stretchOf({ end }, info);
 const size = sizeSchema.parse(drawnSize ?? `${info.width & ~15}x${info.height & ~15}`);
-const open = () => decodeVideo(video, { fps, startS, endS });
 // Networks are converted at their first use ever.
 for (const quality of ["lite", "heavy"] as const) await (await EmbeddedEyes.load({ quality })).release();
 
@@ -86,19 +86,24 @@ const request = { model, video, fps, end, size, out: join(folder, "out") };
 const whole = await costOf(() => prepare(request));
 const { files } = whole.value;
 
-// Once each for the first look, for the second one, and for background and overlay.
-const images: Image[] = [];
-for (let pass = 0; pass < 3; pass++) {
+async function read(longest: number): Promise<VideoFrame[]> {
+  const frames: VideoFrame[] = [];
+  const options = { fps, startS, endS, longest };
   await timed("reading the video", async () => {
-    for await (const { image } of open()) if (pass === 0) images.push(image);
+    for await (const frame of decodeVideo(video, options)) frames.push(frame);
   });
+  return frames;
 }
-const source = images.map((image, i) => ({ image, timeS: i / fps }));
-const survey = await timed("loading networks", () => EmbeddedEyes.load({ quality: "lite" }));
-await timed("first look", () => surveyFrames(source, survey));
-await survey.release();
-const load = () => Promise.all([PoseTracker.load(), HandTracker.load()]);
-const [poses, hands] = await timed("loading networks", load);
+
+const surveyed = await read(SURVEYED_LONGEST);
+const images = (await read(Infinity)).map(({ image }) => image);
+const watched = (await read(WATCHED_LONGEST)).map(({ image }) => image);
+const load = () => Promise.all([EmbeddedEyes.load(), HandTracker.load()]);
+const [eyes, hands] = await timed("loading networks", load);
+const quickEyes = await timed("loading networks", () => eyes.lighter());
+await timed("first look", () => surveyFrames(surveyed, quickEyes));
+await quickEyes.release();
+const poses = new PoseTracker(eyes);
 for (const image of images) {
   const pyramid = new ImagePyramid(image);
   const { body } = await timed("pose network", () => poses.next(pyramid));
@@ -108,17 +113,18 @@ await Promise.all([poses.release(), hands.release()]);
 
 const found = await KeypointsFile.open(files.keypoints!);
 const watch = new BackgroundWatch();
-for (const [i, image] of images.entries()) {
+for (const [i, image] of watched.entries()) {
   await timed("background", async () => watch.next(image, await found.read(i)));
 }
 const drawn: Record<"skeleton" | "hands" | "overlay", Image[]> = { skeleton: [], hands: [], overlay: [] };
-const even = { left: 0, top: 0, width: info.width & ~1, height: info.height & ~1 };
-for (const [i, image] of images.entries()) {
+const even = { left: 0, top: 0, width: watched[0]!.width & ~1, height: watched[0]!.height & ~1 };
+for (const [i, image] of watched.entries()) {
   const frame = await found.read(i);
   await timed("drawing", async () => {
     const { skeleton, handNormals } = renderConditions(frame, size);
     const overlay = crop(image, even);
-    drawSkeleton(overlay, transformPose(frame.pose, { left: 0, top: 0, scaleX: 1, scaleY: 1 }), {
+    const scale = { scaleX: image.width / frame.size.width, scaleY: image.height / frame.size.height };
+    drawSkeleton(overlay, transformPose(frame.pose, { left: 0, top: 0, ...scale }), {
       style: "scaled",
     });
     drawn.skeleton.push(skeleton);

@@ -16,11 +16,11 @@ function source(times: readonly number[], lastS = 0.04, lateBy = 0) {
   }
   const sample = async (options: DecodeOptions, limit = Infinity) => {
     const shown: [number, number][] = [];
-    const toImage = async (content: number) => {
+    const toPicture = async (content: number) => {
       converted.push(content);
-      return createImage(1, 1, [content, 0, 0]);
+      return { image: createImage(1, 1, [content, 0, 0]), size: { width: 1, height: 1 } };
     };
-    for await (const { image, timeS } of sampleFrames("a.mp4", decodeFrom, options, toImage, (n) =>
+    for await (const { image, timeS } of sampleFrames("a.mp4", decodeFrom, options, toPicture, (n) =>
       released.push(n),
     )) {
       shown.push([image.data[0]!, timeS]);

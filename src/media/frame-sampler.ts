@@ -1,4 +1,3 @@
-import type { Image } from "./pixels.ts";
 import { noFrames, type DecodeOptions, type VideoFrame } from "./video-backend.ts";
 
 /** A decoded frame, before its conversion to an Image. */
@@ -9,6 +8,9 @@ export interface TimedContent<T> {
   /** How long it is shown if nothing follows. */
   readonly durationS: number;
 }
+
+/** A frame as it is given out, but for its time. */
+export type Picture = Omit<VideoFrame, "timeS">;
 
 /** Containers round times to their clock, at worst to milliseconds. */
 const TOLERANCE_S = 0.001;
@@ -24,7 +26,7 @@ export async function* sampleFrames<T>(
   path: string,
   decodeFrom: DecodeFrom<T>,
   options: DecodeOptions,
-  toImage: (content: T) => Promise<Image>,
+  toPicture: (content: T) => Promise<Picture>,
   release: (content: T) => void,
 ): AsyncGenerator<VideoFrame, void, undefined> {
   const { endS = Infinity, signal } = options;
@@ -32,11 +34,11 @@ export async function* sampleFrames<T>(
   let held: TimedContent<T> | undefined;
 
   async function* show(frame: TimedContent<T>, nextS: number): AsyncGenerator<VideoFrame, void, undefined> {
-    let image: Image | undefined;
+    let picture: Picture | undefined;
     for (const timeS of schedule.timesOf(frame.timeS, nextS)) {
       signal?.throwIfAborted();
-      image ??= await toImage(frame.content);
-      yield { image, timeS };
+      picture ??= await toPicture(frame.content);
+      yield { ...picture, timeS };
     }
   }
 

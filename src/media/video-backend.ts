@@ -19,9 +19,14 @@ export interface VideoInfo {
   readonly codec: string;
 }
 
+/** Sides of a picture in pixels. */
+export type Size = Pick<Image, "width" | "height">;
+
 /** One shown frame. `timeS` counts from the video's first frame. Frames may share `image.data`: do not draw on it. */
 export interface VideoFrame {
   readonly image: Image;
+  /** Of the frame as shown; that of `image` unless `longest` shrinks it. */
+  readonly size: Size;
   readonly timeS: number;
 }
 
@@ -35,6 +40,8 @@ export interface DecodeOptions {
   /** Seconds from the first frame; frames from startS on (default 0) and before endS (default the end) are given. */
   readonly startS?: number;
   readonly endS?: number;
+  /** Longer side of the pictures in pixels, at most: larger ones are shrunk in proportion as they are decoded. */
+  readonly longest?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -185,13 +192,14 @@ export function checkEncodeOptions(path: string, { width, height, fps, crf = 18 
 }
 
 /** Checks the options of decoding; throws UserError. */
-export function checkDecodeOptions({ fps, startS = 0, endS = Infinity }: DecodeOptions): void {
+export function checkDecodeOptions({ fps, startS = 0, endS = Infinity, longest = 1 }: DecodeOptions): void {
   if (fps !== undefined && !(fps > 0 && fps <= 1000)) {
     throw new UserError(`cannot sample a video at ${fps} frames per second; expected 0 to 1000`);
   }
   if (!(startS >= 0 && endS > startS)) {
     throw new UserError(`cannot decode from ${startS} s to ${endS} s; expected 0 <= start < end`);
   }
+  if (!(longest >= 1)) throw new UserError(`cannot shrink frames to ${longest} pixels; expected 1 or more`);
 }
 
 /** Checks a frame given to an encoder; throws UserError. */

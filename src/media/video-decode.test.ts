@@ -10,6 +10,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { writeImage } from "./image.ts";
 import { createImage, type Image } from "./pixels.ts";
+import { resize } from "./resize.ts";
 import {
   decodeAll,
   encodeAll,
@@ -183,6 +184,19 @@ describe.each(backends)("reading with $name", (backend) => {
     }
   });
 
+  it("shrinks larger pictures in proportion", async () => {
+    const [first] = await decodeAll(backend, at("even.mp4"), { endS: 0.01 });
+    expect(first!.size).toEqual({ width: 96, height: 64 });
+    const [small] = await decodeAll(backend, at("even.mp4"), { endS: 0.01, longest: 48 });
+    expect(small).toMatchObject({ image: { width: 48, height: 32 }, size: { width: 96, height: 64 } });
+    const expected = resize(first!.image, 48, 32).data;
+    const difference = small!.image.data.reduce((sum, v, i) => sum + Math.abs(v - expected[i]!), 0);
+    expect(difference / expected.length).toBeLessThan(3);
+    const [turned] = await decodeAll(backend, at("turned-90.mp4"), { endS: 0.01, longest: 48 });
+    expect(turned).toMatchObject({ image: { width: 32, height: 48 }, size: { width: 64, height: 96 } });
+    expect(await decodeAll(backend, at("even.mp4"), { endS: 0.01, longest: 100 })).toEqual([first]);
+  });
+
   it("can be left early and called off", async () => {
     for await (const frame of backend.decode(at("even.mp4"))) {
       expect(frameNumber(frame.image)).toBe(0);
@@ -235,5 +249,6 @@ describe.each(backends)("reading with $name", (backend) => {
     expect(await refusalOf(decodeAll(backend, at("even.mp4"), { startS: 2, endS: 1 }))).toMatch(
       "from 2 s to 1 s",
     );
+    expect(await refusalOf(decodeAll(backend, at("even.mp4"), { longest: 0 }))).toMatch("to 0 pixels");
   });
 });

@@ -12,6 +12,7 @@ import {
   type VideoBackend,
   type VideoFrame,
 } from "./video-backend.ts";
+import { rgbFilters, shrunkSize } from "./video-orientation.ts";
 
 /** FFmpeg (5.1 or newer) through the `ffmpeg` and `ffprobe` found on PATH: raw frames over pipes. */
 export const ffmpegBackend: VideoBackend = {
@@ -27,11 +28,12 @@ async function* decode(
 ): AsyncGenerator<VideoFrame, void, undefined> {
   checkDecodeOptions(options);
   const file = await probeFile(path, options.signal);
+  const size = { width: file.info.width, height: file.info.height };
   yield* sampleFrames(
     path,
-    (startS) => decodeFrom(path, file, startS, options.signal),
+    (startS) => decodeFrom(path, file, startS, options),
     options,
-    async (image) => image,
+    async (image) => ({ image, size }),
     () => {},
   );
 }
@@ -41,9 +43,10 @@ async function* decodeFrom(
   path: string,
   { info, orientation, streamIndex, videoStartS, fileStartS, container }: ProbedFile,
   startS: number,
-  signal: AbortSignal | undefined,
+  { longest, signal }: DecodeOptions,
 ): AsyncGenerator<TimedContent<Image>, void, undefined> {
-  const { width, height, filters } = orientation;
+  const { width, height } = shrunkSize(orientation, longest);
+  const filters = rgbFilters(orientation, { width, height });
   const seek =
     startS > 0 && hasSeekIndex(container)
       ? ["-noaccurate_seek", "-ss", String(startS + videoStartS - fileStartS)]

@@ -27,6 +27,7 @@ import {
   type VideoFrame,
   type VideoInfo,
 } from "./video-backend.ts";
+import { rgbFilters, shrunkSize } from "./video-orientation.ts";
 
 /** FFmpeg through the node-av bindings: in this process, its work on libuv's threads. */
 export const nodeAvBackend: VideoBackend = { name: "node-av", probe, decode, openEncoder: openNodeAvEncoder };
@@ -61,13 +62,15 @@ async function* decode(
   checkDecodeOptions(options);
   const header = await openSource(path);
   await header.format.closeInput();
-  const filter = new FrameFilter(header.orientation.filters);
+  const { orientation } = header;
+  const size = { width: orientation.width, height: orientation.height };
+  const filter = new FrameFilter(rgbFilters(orientation, shrunkSize(size, options.longest)));
   try {
     yield* sampleFrames(
       path,
       (startS) => decodeFrom(path, startS, options.signal),
       options,
-      (frame) => rgbImage(filter, frame),
+      async (frame) => ({ image: await rgbImage(filter, frame), size }),
       (frame) => frame.free(),
     );
   } finally {

@@ -1,14 +1,14 @@
 import { UserError } from "../tensor/errors.ts";
 import type { Fraction } from "./frame-rate.ts";
-import { MAX_FRAME_PIXELS, type VideoInfo } from "./video-backend.ts";
+import { MAX_FRAME_PIXELS, type Size, type VideoInfo } from "./video-backend.ts";
 
 /** How coded pictures become shown ones. */
 export interface Orientation {
   readonly width: number;
   readonly height: number;
   readonly rotation: VideoInfo["rotation"];
-  /** FFmpeg filters: turn, square pixels, RGB. */
-  readonly filters: string;
+  /** FFmpeg filters that turn them. */
+  readonly turns: readonly string[];
 }
 
 /**
@@ -22,13 +22,7 @@ export interface CodedPicture {
   readonly matrix: readonly number[] | undefined;
 }
 
-/** Same rounding on every processor. */
-const SCALE_FLAGS = "bilinear+accurate_rnd+bitexact";
-
-/**
- * Size, turn and filters for upright RGB frames with square pixels. Throws UserError for an absurd size.
- * Untagged colours are taken as BT.601, as FFmpeg and OpenCV take them.
- */
+/** Size and turn of upright frames with square pixels. Throws UserError for an absurd size. */
 export function orientationOf(path: string, coded: CodedPicture): Orientation {
   const { num, den } = coded.pixelAspect;
   const stretch = num > 0 && den > 0 ? num / den : 1;
@@ -42,13 +36,25 @@ export function orientationOf(path: string, coded: CodedPicture): Orientation {
   const { rotation, turns } = turnOf(coded.matrix);
   const isSideways = rotation === 90 || rotation === 270;
   const [width, height] = isSideways ? [coded.height, squareWidth] : [squareWidth, coded.height];
-  const filters = [
-    ...turns,
-    `scale=${width}:${height}:flags=${SCALE_FLAGS}`,
-    "setsar=1",
-    "format=rgb24",
-  ].join(",");
-  return { width, height, rotation, filters };
+  return { width, height, rotation, turns };
+}
+
+/** Same rounding on every processor. */
+const SCALE_FLAGS = "bilinear+accurate_rnd+bitexact";
+
+/**
+ * FFmpeg filters from coded pictures to upright RGB ones of a size, with square pixels. Untagged colours are taken as
+ * BT.601, as FFmpeg and OpenCV take them.
+ */
+export function rgbFilters({ turns }: Orientation, { width, height }: Size): string {
+  return [...turns, `scale=${width}:${height}:flags=${SCALE_FLAGS}`, "setsar=1", "format=rgb24"].join(",");
+}
+
+/** A size whose longer side is at most `longest`, in proportion. */
+export function shrunkSize({ width, height }: Size, longest = Infinity): Size {
+  const scale = Math.min(1, longest / Math.max(width, height));
+  const side = (full: number): number => Math.max(1, Math.round(full * scale));
+  return { width: side(width), height: side(height) };
 }
 
 /** The nearest quarter turn of a display matrix, with its mirroring, in FFmpeg's filters. */

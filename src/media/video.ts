@@ -14,11 +14,13 @@ export type {
   AudioOutcome,
   DecodeOptions,
   EncodeOptions,
+  Size,
   VideoBackend,
   VideoEncoder,
   VideoFrame,
   VideoInfo,
 } from "./video-backend.ts";
+export { shrunkSize } from "./video-orientation.ts";
 
 /**
  * The implementation that this machine offers: the bindings, or `ffmpeg` on PATH where npm has no binary for the

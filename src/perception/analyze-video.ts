@@ -17,7 +17,7 @@ import { fillGaps } from "./fill-gaps.ts";
 import { Guide } from "./guide.ts";
 import { HandTracker } from "./hands.ts";
 import { holdPose } from "./hold-pose.ts";
-import { handDepths, poseFromBody } from "./keypoints.ts";
+import { type Size, handDepths, poseFromBody } from "./keypoints.ts";
 import { handSurfaceReader } from "./onnx/hand-surfaces.ts";
 import { OnnxEyes } from "./onnx/onnx-eyes.ts";
 import { type EyeModels, OnnxModels } from "./onnx/open-models.ts";
@@ -26,7 +26,7 @@ import type { PersonMask } from "./person-mask.ts";
 import { type PoseObservation, PoseTracker, type PoseTrackerOptions } from "./pose.ts";
 import { ImagePyramid } from "./region.ts";
 import { smoothPoses } from "./smooth.ts";
-import { surveyFrames } from "./survey.ts";
+import { SURVEYED_LONGEST, surveyFrames } from "./survey.ts";
 import { trackPeople } from "./tracks.ts";
 
 export interface AnalysisOptions {
@@ -56,6 +56,8 @@ export interface Cast {
 /** A frame to analyse. */
 export interface SourceFrame {
   readonly image: Image;
+  /** Of the frame in whose pixels people are told of; that of `image` by default. */
+  readonly size?: Size;
   readonly timeS: number;
 }
 
@@ -74,27 +76,25 @@ export async function* analyzeVideo(
   path: string,
   options: AnalysisOptions & Omit<DecodeOptions, "signal"> = {},
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  yield* analyzeFrames(() => decodeVideo(path, options), options, path);
+  const open = (longest = Infinity) => decodeVideo(path, { ...options, longest });
+  yield* analyzeFrames(open, options, path);
 }
 
 /**
  * `analyzeVideo` of frames from anywhere.
- * @param open begins the same frames anew each time
+ * @param open begins the same frames anew each time; where it is given a longest side, smaller pictures of them will do
  * @param name stands for them in messages
  */
 export async function* analyzeFrames(
-  open: () => AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+  open: (longest?: number) => AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
   options: AnalysisOptions = {},
   name = "the driving video",
 ): AsyncGenerator<PersonFrame, void, undefined> {
-  const { cacheFolder } = options;
-  const [finder, quickEyes] = await Promise.all([
-    PersonFinder.load(options),
-    EmbeddedEyes.load({ quality: "lite", ...(cacheFolder !== undefined && { cacheFolder }) }),
-  ]);
+  const finder = await PersonFinder.load(options);
   let numWithBody = 0;
   try {
-    const guide = await guideThrough(open(), quickEyes, options, name);
+    const quickEyes = await finder.quickEyes();
+    const guide = await guideThrough(open(SURVEYED_LONGEST), quickEyes, options, name);
     await quickEyes.release();
     const found = fillGaps(finder.find(open(), { ...options, guide }));
     for await (const frame of holdPose(smoothPoses(found))) {
@@ -102,7 +102,7 @@ export async function* analyzeFrames(
       yield frame;
     }
   } finally {
-    await Promise.all([finder.release(), quickEyes.release()]);
+    await finder.release();
   }
   if (numWithBody === 0) {
     throw new UserError(
@@ -145,6 +145,7 @@ export type FinderOptions = PoseTrackerOptions & Pick<AnalysisOptions, "eyes">;
 /** The networks that find a person, loaded once for any number of videos, which are looked at one after another. */
 export class PersonFinder {
   private constructor(
+    private readonly embedded: EmbeddedEyes,
     private readonly poses: PoseTracker,
     private readonly hands: HandTracker,
     private readonly readSurfaces: ReturnType<typeof handSurfaceReader>,
@@ -158,7 +159,12 @@ export class PersonFinder {
     const models = options.eyes?.paths.length ? await OnnxModels.open(options.eyes) : null;
     const [embedded, hands] = await Promise.all([EmbeddedEyes.load(options), HandTracker.load(options)]);
     const poses = new PoseTracker(models ? new OnnxEyes(models, embedded) : embedded);
-    return new PersonFinder(poses, hands, models && handSurfaceReader(models));
+    return new PersonFinder(embedded, poses, hands, models && handSurfaceReader(models));
+  }
+
+  /** The quickest networks of the package, for a first look, in the thread of those that find bodies. */
+  async quickEyes(): Promise<EmbeddedEyes> {
+    return this.embedded.lighter();
   }
 
   /**

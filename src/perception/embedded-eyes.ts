@@ -22,9 +22,11 @@ const MIN_SCORE = 0.5;
 /** The networks that come with the package. */
 export class EmbeddedEyes implements Eyes {
   private constructor(
-    private readonly lane: Lane,
     private readonly detector: Session,
     private readonly landmarker: Session,
+    private readonly cacheFolder: string | undefined,
+    /** What is released with these eyes. */
+    private readonly owned: Lane | Session,
   ) {}
 
   /** Converts the networks at first use (seconds); both run in one thread of their own. */
@@ -38,11 +40,19 @@ export class EmbeddedEyes implements Eyes {
     const lane = new Lane();
     const detector = await Session.create(detectorModel, { lane, name: "person detector" });
     const landmarker = await Session.create(landmarkModel, { lane, name: "pose network" });
-    return new EmbeddedEyes(lane, detector, landmarker);
+    return new EmbeddedEyes(detector, landmarker, cacheFolder, lane);
   }
 
-  async detect(frame: ImagePyramid): Promise<DetectedPerson[]> {
-    return detectPeople(this.detector, frame);
+  /** Eyes that share thread and detector with these, and see poses with the quickest network; release them first. */
+  async lighter(): Promise<EmbeddedEyes> {
+    const { lane } = this.detector;
+    const model = await loadConvertedModel("pose-lite", this.cacheFolder);
+    const landmarker = await Session.create(model, { lane, name: "quick pose network" });
+    return new EmbeddedEyes(this.detector, landmarker, this.cacheFolder, landmarker);
+  }
+
+  async detect(frame: ImagePyramid, enough: number): Promise<DetectedPerson[]> {
+    return detectPeople(this.detector, frame, enough);
   }
 
   async look(frame: ImagePyramid, region: Region): Promise<SeenBody | null> {
@@ -71,7 +81,7 @@ export class EmbeddedEyes implements Eyes {
   }
 
   async release(): Promise<void> {
-    await this.lane.close();
+    await (this.owned instanceof Lane ? this.owned.close() : this.owned.release());
   }
 }
 

@@ -26,8 +26,11 @@ export interface Place {
 
 /** Networks that find people and their poses, one call at a time. */
 export interface Eyes {
-  /** All people in a picture, the largest first; one of them may come twice, seen in part. */
-  readonly detect: (frame: ImagePyramid) => Promise<DetectedPerson[]>;
+  /**
+   * People in a picture, the largest first; one of them may come twice, seen in part. All of them, unless a quick look
+   * finds `enough` of them already.
+   */
+  readonly detect: (frame: ImagePyramid, enough: number) => Promise<DetectedPerson[]>;
   /** The body in a region, null when it shows none. */
   readonly look: (frame: ImagePyramid, region: Region) => Promise<SeenBody | null>;
   readonly release: () => Promise<void>;
@@ -36,10 +39,10 @@ export interface Eyes {
 /** Largest finds that are looked at. */
 const MAX_PEOPLE = 8;
 
-/** Everybody in a picture, the largest first, each once. */
-export async function seePeople(eyes: Eyes, frame: ImagePyramid): Promise<SeenBody[]> {
+/** People in a picture, the largest first, each once: everybody, unless `enough` of them are found by a quick look. */
+export async function seePeople(eyes: Eyes, frame: ImagePyramid, enough = Infinity): Promise<SeenBody[]> {
   const people: SeenBody[] = [];
-  for (const { region } of (await eyes.detect(frame)).slice(0, MAX_PEOPLE)) {
+  for (const { region } of (await eyes.detect(frame, enough)).slice(0, MAX_PEOPLE)) {
     const body = await eyes.look(frame, region);
     if (!body) continue;
     const twin = people.findIndex((other) => isSameBody(other, body));

@@ -1,7 +1,7 @@
 import type { Session } from "../runtime/session.ts";
 import { float32 } from "../tensor/tensor.ts";
 import type { DetectedPerson } from "./eyes.ts";
-import { type DetectorLayout, readDetections } from "./detections.ts";
+import { type Detection, type DetectorLayout, readDetections } from "./detections.ts";
 import {
   type ImagePyramid,
   type Region,
@@ -28,11 +28,21 @@ const REGION_MARGIN = 1.25;
 /** A longer picture than this is also searched in squares: shrunk as a whole, its people become too small. */
 const WIDE_ASPECT = 1.2;
 
-/** All people in a picture, the largest first. */
-export async function detectPeople(session: Session, pyramid: ImagePyramid): Promise<DetectedPerson[]> {
-  const areas = [wholeImage(pyramid.image), ...tilesOf(pyramid)];
-  // All at once: one is cut out of the picture while the network looks at another.
-  const found = (await Promise.all(areas.map((area) => search(session, pyramid, area)))).flat();
+/** All people in a picture, the largest first, unless `enough` of them are found in the picture as a whole. */
+export async function detectPeople(
+  session: Session,
+  pyramid: ImagePyramid,
+  enough: number,
+): Promise<DetectedPerson[]> {
+  const atOnce = await search(session, pyramid, wholeImage(pyramid.image));
+  const people = eachOnce(atOnce);
+  if (people.length >= enough) return people;
+  // Side by side: one is cut out of the picture while the network looks at another.
+  const inTiles = await Promise.all(tilesOf(pyramid).map((area) => search(session, pyramid, area)));
+  return eachOnce([...atOnce, ...inTiles.flat()]);
+}
+
+function eachOnce(found: readonly Detection[]): DetectedPerson[] {
   const people: DetectedPerson[] = [];
   for (const { score, keypoints } of found.toSorted((a, b) => b.score - a.score)) {
     // The detector's first point is the middle of the hips, its second lies on the circle around the body.

@@ -38,12 +38,19 @@ export interface Survey {
 /** Time from one searched frame to the next. */
 export const SURVEY_INTERVAL_S = 0.2;
 
+/** Time from one search for people of any size to the next: between them, nobody but those who were seen is missed. */
+const THOROUGH_INTERVAL_S = 1;
+
+/** Longer side of the pictures that a survey is made from, at most: its networks see no more. */
+export const SURVEYED_LONGEST = 640;
+
 /** Frames that are compared with those before them while one is searched. */
 const COMPARED_AHEAD = 3;
 
 /**
  * Looks through a video for people and cuts. Every frame is compared with the one before; people are searched five
- * times a second, and after what may be a cut. A minute of video takes some hundred kilobytes of memory.
+ * times a second, and after what may be a cut; once a second, and where fewer are seen than before, also those who are
+ * too small to be found at once. A minute of video takes some hundred kilobytes of memory.
  * @param onFrame called after each frame
  */
 export async function surveyFrames(
@@ -55,19 +62,24 @@ export async function surveyFrames(
   const samples: Survey["samples"][number][] = [];
   let numFrames = 0;
   let size: Size = { width: 0, height: 0 };
-  let nextS = -Infinity;
+  let [nextS, nextThoroughS] = [-Infinity, -Infinity];
+  let numSeen = 0;
   let [firstS, lastS] = [0, 0];
-  for await (const { pyramid, timeS, mayBeCut } of readAhead(compare(frames, cutFinder), COMPARED_AHEAD)) {
+  for await (const compared of readAhead(compare(frames, cutFinder), COMPARED_AHEAD)) {
     signal?.throwIfAborted();
+    const { timeS, mayBeCut } = compared;
     if (numFrames === 0) {
-      size = { width: pyramid.image.width, height: pyramid.image.height };
+      size = compared.size;
       firstS = timeS;
     }
     if (mayBeCut || timeS >= nextS) {
+      const isThorough = mayBeCut || timeS >= nextThoroughS;
+      const people = await seePeople(eyes, compared.pyramid, isThorough ? Infinity : Math.max(1, numSeen));
       const frame = numFrames;
-      const people = await seePeople(eyes, pyramid);
-      samples.push({ frame, people: people.map((body) => sightingOf(body, pyramid, frame, timeS)) });
+      samples.push({ frame, people: people.map((body) => sightingOf(body, compared, frame)) });
+      numSeen = people.length;
       nextS = timeS + SURVEY_INTERVAL_S - TIME_TOLERANCE_S;
+      if (isThorough) nextThoroughS = timeS + THOROUGH_INTERVAL_S - TIME_TOLERANCE_S;
     }
     numFrames++;
     lastS = timeS;
@@ -79,29 +91,46 @@ export async function surveyFrames(
 
 const TIME_TOLERANCE_S = 0.001;
 
-async function* compare(frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>, cutFinder: CutFinder) {
-  for await (const { image, timeS } of frames) {
+/** A frame after its comparison with the one before. */
+interface ComparedFrame {
+  readonly pyramid: ImagePyramid;
+  /** In whose pixels sightings are told. */
+  readonly size: Size;
+  readonly timeS: number;
+  readonly mayBeCut: boolean;
+}
+
+async function* compare(
+  frames: AsyncIterable<SourceFrame> | Iterable<SourceFrame>,
+  cutFinder: CutFinder,
+): AsyncGenerator<ComparedFrame, void, undefined> {
+  for await (const { image, size = { width: image.width, height: image.height }, timeS } of frames) {
     const pyramid = new ImagePyramid(image);
-    yield { pyramid, timeS, mayBeCut: cutFinder.add(pyramid) };
+    yield { pyramid, size, timeS, mayBeCut: cutFinder.add(pyramid) };
   }
 }
 
 /** Points below this visibility do not widen a box. */
 const VISIBLE = 0.5;
 
-function sightingOf({ pose, place }: SeenBody, frame: ImagePyramid, index: number, timeS: number): Sighting {
+function sightingOf(
+  { pose, place }: SeenBody,
+  { pyramid, size, timeS }: ComparedFrame,
+  frame: number,
+): Sighting {
   const points = [...torsoOf(pose), ...pose.landmarks.filter(({ visibility }) => visibility >= VISIBLE)];
+  const scale = Math.max(size.width, size.height) / Math.max(pyramid.image.width, pyramid.image.height);
   return {
-    frame: index,
+    frame,
     timeS,
-    center: place.center,
-    size: place.size,
+    center: { x: scale * place.center.x, y: scale * place.center.y },
+    size: scale * place.size,
     box: {
-      left: Math.min(...points.map(({ x }) => x)),
-      top: Math.min(...points.map(({ y }) => y)),
-      right: Math.max(...points.map(({ x }) => x)),
-      bottom: Math.max(...points.map(({ y }) => y)),
+      left: scale * Math.min(...points.map(({ x }) => x)),
+      top: scale * Math.min(...points.map(({ y }) => y)),
+      right: scale * Math.max(...points.map(({ x }) => x)),
+      bottom: scale * Math.max(...points.map(({ y }) => y)),
     },
-    clothes: clothesOf(pose, frame),
+    clothes: clothesOf(pose, pyramid),
   };
 }

@@ -28,6 +28,9 @@ export interface BackgroundSource {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Longer side of the pictures that the background is watched in, at most; it is enough to look at, too. */
+export const WATCHED_LONGEST = 640;
+
 /**
  * The background's motion at each frame of the driver.
  * @param onFrame shown every frame and who is in it, for other uses of the same reading; awaited
@@ -42,7 +45,8 @@ export async function watchBackground(
   const watch = new BackgroundWatch();
   const motions: BackgroundMotion[] = [];
   const { startS, endS } = stretch;
-  for await (const { image } of decodeVideo(video, { fps, startS, endS, ...(signal && { signal }) })) {
+  const range = { fps, startS, endS, longest: WATCHED_LONGEST, ...(signal && { signal }) };
+  for await (const { image } of decodeVideo(video, range)) {
     const person = await driver.frame(motions.length);
     motions.push(watch.next(image, person));
     await onFrame(image, person);

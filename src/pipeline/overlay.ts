@@ -1,11 +1,11 @@
-/** The skeleton over the driving video, at the video's own size, to look at. */
+/** The skeleton over the driving video, to look at. */
 import type { Image } from "../media/pixels.ts";
 import { transformPose } from "../media/pose-keypoints.ts";
 import { type Box, crop } from "../media/resize.ts";
 import { drawSkeleton } from "../media/skeleton.ts";
-import { type VideoEncoder, type VideoInfo, openVideoEncoder } from "../media/video.ts";
+import { type Size, type VideoEncoder, openVideoEncoder, shrunkSize } from "../media/video.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
-import type { BackgroundSource } from "./background.ts";
+import { type BackgroundSource, WATCHED_LONGEST } from "./background.ts";
 
 /** Nothing is made of an overlay: it is coded quickly, and as well as x264 does when it is not told how. */
 export const OVERLAY_CODING = { preset: "ultrafast", crf: 23 } as const;
@@ -22,9 +22,10 @@ export class OverlayWriter {
   static async open(
     path: string,
     { video, stretch, fps }: Pick<BackgroundSource, "video" | "stretch" | "fps">,
-    info: Pick<VideoInfo, "width" | "height">,
+    info: Size,
   ): Promise<OverlayWriter> {
-    const [width, height] = [info.width - (info.width % 2), info.height - (info.height % 2)];
+    const seen = shrunkSize(info, WATCHED_LONGEST);
+    const [width, height] = [seen.width - (seen.width % 2), seen.height - (seen.height % 2)];
     const audioFrom = { path: video, startS: stretch.startS };
     const encoder = await openVideoEncoder(path, { width, height, fps, audioFrom, ...OVERLAY_CODING });
     return new OverlayWriter(encoder, { left: 0, top: 0, width, height });

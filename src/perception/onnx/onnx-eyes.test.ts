@@ -83,7 +83,7 @@ async function withModels<T>(paths: readonly string[], use: (models: OnnxModels)
 const look = (paths: readonly string[]) =>
   withModels(paths, async (models) => new OnnxEyes(models, nobody).look(pyramid, REGION));
 const detect = (paths: readonly string[]) =>
-  withModels(paths, async (models) => new OnnxEyes(models, nobody).detect(pyramid));
+  withModels(paths, async (models) => new OnnxEyes(models, nobody).detect(pyramid, Infinity));
 
 describe("pose networks", () => {
   it("read DWPose's SimCC between its bins", async () => {

@@ -44,8 +44,8 @@ export class OnnxEyes implements Eyes {
     this.pose = models.get("pose");
   }
 
-  async detect(frame: ImagePyramid): Promise<DetectedPerson[]> {
-    if (!this.detector) return this.others.detect(frame);
+  async detect(frame: ImagePyramid, enough: number): Promise<DetectedPerson[]> {
+    if (!this.detector) return this.others.detect(frame, enough);
     const people = await detectPersons(this.detector, frame);
     return people.toSorted((a, b) => b.region.size - a.region.size);
   }
