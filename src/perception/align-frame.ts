@@ -32,7 +32,7 @@ export function alignFrame(given: PersonFrame, plan: AlignmentPlan): PersonFrame
   const body = BODY_POINTS.map((name, i): Keypoint => {
     const point = frame.pose.body[i]!;
     const placed = tree?.places.get(name);
-    if (placed) return { x: placed.x, y: placed.y + lift, score: tree!.scoreOf(name, point) };
+    if (placed) return { x: placed.x, y: placed.y + lift, score: tree!.scoreOf(name) };
     return { ...toFrame(point), score: tree && plan.absent.has(name) ? 0 : point.score };
   });
   const [left, right] = (["left", "right"] as const).map((side) => {
@@ -122,9 +122,16 @@ class BoneTree {
     return this.sources.get(joint);
   }
 
-  /** Confidence of a placed point; that of the reference where the driver never shows it. */
-  scoreOf(name: BodyPoint, { score }: Keypoint): number {
-    return this.sources.has(name) ? score : this.plan.reference.pose.body[bodyIndex(name)]!.score;
+  /**
+   * Confidence of a placed point. Where the driver never shows it that of the reference, as long as this frame shows what
+   * it hangs on: nothing floats.
+   */
+  scoreOf(name: BodyPoint): number {
+    const { frame, plan } = this;
+    if (!plan.absent.has(name)) return frame.pose.body[bodyIndex(name)]!.score;
+    const own = plan.reference.pose.body[bodyIndex(name)]!.score;
+    const joint = this.boneTo(name)?.from;
+    return joint === undefined || joint === "pelvis" ? own : Math.min(own, this.scoreOf(joint));
   }
 
   /** How far all must move down for the feet to be as high over the floor as the driver's. */

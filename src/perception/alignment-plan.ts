@@ -49,7 +49,7 @@ export interface AlignmentPlan {
 }
 
 /** What `auto` takes for the same person in the same place. */
-const SAME = { scale: 1.1, shift: 0.06, ratio: 1.1 };
+const SAME = { scale: 1.1, shift: 0.06, ratio: 1.1, legs: 1.2 };
 
 /**
  * Compares a driver with the person of the reference. Both in pixels of the output.
@@ -81,7 +81,7 @@ export function planAlignment(
   if (mode === "auto") {
     const shift = Math.hypot(to.x - from.x, to.y - from.y) / goalHeight;
     const differs = Math.exp(Math.abs(Math.log(scale))) > SAME.scale || shift > SAME.shift;
-    if (!differs && usualDifference(ratios) <= SAME.ratio) return null;
+    if (!differs && usualDifference(ratios) <= SAME.ratio && legDifference(ratios) <= SAME.legs) return null;
   }
   const fullShare = (limb: Limb): number => known.driver[limb] ?? adultShare(limb);
   return {
@@ -159,4 +159,16 @@ function ratioOf(limb: Limb, goal: KnownShares, driver: KnownShares): number {
 function usualDifference(ratios: Shares): number {
   const factors = LIMBS.map((limb) => Math.exp(Math.abs(Math.log(ratios[limb])))).sort((a, b) => a - b);
   return factors[Math.floor(factors.length / 2)]!;
+}
+
+const LEG: readonly Limb[] = ["leftThigh", "leftShin", "rightThigh", "rightShin"];
+
+/**
+ * By how much legs are longer or shorter, as a factor of at least 1; 1 where not all parts of both are alike in that: what
+ * is bent or turned differs in some parts only. A child that fills the picture as an adult does is told by its legs.
+ */
+function legDifference(ratios: Shares): number {
+  const logs = LEG.map((limb) => Math.log(ratios[limb]));
+  const isAlike = logs.every((log) => log > 0) || logs.every((log) => log < 0);
+  return isAlike ? Math.exp(Math.abs(logs.reduce((sum, log) => sum + log, 0)) / LEG.length) : 1;
 }

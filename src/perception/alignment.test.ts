@@ -241,6 +241,27 @@ describe("bones", () => {
     expect(plan.scale).toBeLessThan(0.6);
   });
 
+  test("let no hand float where a frame does not show the arm that it hangs on", () => {
+    const reference = frameOf(standingPose());
+    const unseen = (hidden: readonly BodyPoint[]): PersonFrame => {
+      const pose = standingPose();
+      const body = pose.body.map((point, i) =>
+        hidden.includes(BODY_POINTS[i]!) ? { ...point, score: 0 } : { ...point, x: 1.3 * point.x },
+      );
+      return frameOf({ ...pose, body });
+    };
+    const noWrist = unseen(["leftWrist"]);
+    const noArm = unseen(["leftWrist", "leftElbow"]);
+    const plan = planAlignment(reference, measured([noWrist, noArm]), "bones")!;
+    expect(plan.absent.has("leftWrist")).toBe(true);
+    const scores = (frame: PersonFrame): number[] => {
+      const { body } = alignFrame(frame, plan).pose;
+      return (["leftElbow", "leftWrist", "rightWrist"] as const).map((name) => body[bodyIndex(name)]!.score);
+    };
+    expect(scores(noWrist).every((score) => score > 0.3)).toBe(true);
+    expect(scores(noArm)).toEqual([0, 0, expect.closeTo(scores(noWrist)[2]!)]);
+  });
+
   test("show of a whole driver what a close-up shows", () => {
     const reference = standing(makeIdentity(9), CLOSE_UP);
     const driver = dancing(adult, FULL_BODY);
@@ -281,6 +302,21 @@ function standingPose(move: (point: Keypoint) => Keypoint = (point) => point): P
 describe("auto", () => {
   test("leaves a person alone who stands where the reference does", () => {
     expect(planAlignment(standing(adult, FULL_BODY), measured(dancing(adult, FULL_BODY)), "auto")).toBeNull();
+  });
+
+  test("gives the legs of a child to an adult's motion, though both fill the picture alike", () => {
+    const driver = measured([frameOf(standingPose())]);
+    // Feet stay on the floor at 740; all above the hips comes down.
+    const withLegs = (share: number): PersonFrame =>
+      frameOf(
+        standingPose((point) => {
+          const { y } = point;
+          return { ...point, y: y > 320 ? 740 - share * (740 - y) : y + (1 - share) * 420 };
+        }),
+      );
+    const isAligned = (reference: PersonFrame): boolean => planAlignment(reference, driver, "auto") !== null;
+    expect(isAligned(withLegs(0.75))).toBe(true);
+    expect(isAligned(withLegs(0.97))).toBe(false);
   });
 
   test("says that there is nothing to compare by aligning nothing", () => {
