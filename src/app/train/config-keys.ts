@@ -29,6 +29,9 @@ export const above0 = z.number().positive();
 export const path = z.string().min(1);
 export const pixels = count.multipleOf(16);
 
+/** The key that chooses the schema. */
+export const kindKey = <K extends string>(kind: K) => key(z.literal(kind), "what is trained", OURS);
+
 /** Keys that every kind has. */
 export const common = {
   out: freeKey(path, "folder of the run: checkpoints, logs, plots, sample sheets", OURS),

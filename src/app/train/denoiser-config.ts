@@ -7,6 +7,7 @@ import {
   count,
   freeKey,
   key,
+  kindKey,
   learningRate,
   OURS,
   path,
@@ -124,7 +125,7 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
   learningRate: key(
     learningRate(above0, defaults.warmup, defaults.floor, defaults.scheduleSource),
     "how the learning rate goes over the steps",
-    defaults.scheduleSource,
+    OURS,
   ),
   drop: key(
     z
@@ -255,8 +256,6 @@ const interpolation = key(
   "steps that fill in between given frames, as Wan2.1-I2V has learnt before it is finetuned",
   "Wan2.1-I2V",
 );
-
-const kindKey = <K extends string>(kind: K) => key(z.literal(kind), "what is trained", "paper 4.1");
 
 /** Settings of `kind: base`: the whole network learns. */
 export const baseConfig = z.strictObject({

@@ -10,9 +10,25 @@ test("docs/training.md has what --explain prints", async () => {
   expect(keys).toBe(explainTraining());
 });
 
-test.each(Object.entries(TRAINING_SCHEMAS))("every key of %s is explained, with its source", (_, schema) => {
-  for (const { path, description, source } of schemaKeys(schema)) {
+/** Of each key its headline, and what is said below it in one line. */
+const explained = explainTraining()
+  .split(/\n(?! {4})/)
+  .map((entry) => entry.split("\n"))
+  .map(([headline = "", ...lines]) => ({ headline, text: lines.map((line) => line.trim()).join(" ") }));
+
+test.each(Object.entries(TRAINING_SCHEMAS))("every key of %s says what it means there", (kind, schema) => {
+  for (const { path, type, description, source, default: value } of schemaKeys(schema)) {
     expect(description, path).not.toBe("");
     expect(source, path).not.toBe("");
+    if (path === "kind") continue;
+    const [own, ...others] = explained.filter(
+      ({ headline }) =>
+        new RegExp(`^ *${path}(?: \\*)?: `).test(headline) &&
+        (/\([^)]*\)$/.exec(headline)?.[0].includes(kind) ?? true),
+    );
+    expect(others, path).toEqual([]);
+    expect(own!.text, path).toBe(`${description} [${source}]`);
+    expect(own!.headline, path).toContain(`: ${type}`);
+    if (value !== null && value !== "{}") expect(own!.headline, path).toContain(`default ${value}`);
   }
 });

@@ -11,7 +11,8 @@ const INDENT = "    ";
 const WIDTH = 100;
 
 /**
- * The keys of some kinds of training, all by default. A key of several kinds comes once, with its default for each.
+ * The keys of some kinds of training, all by default. A key of several kinds comes once, with its default for each,
+ * unless it means something else or comes from elsewhere in some of them.
  * Keys marked with * may be changed when a run goes on.
  */
 export function explainTraining(
@@ -23,16 +24,30 @@ export function explainTraining(
     .join("\n");
 }
 
+/** The keys of all kinds, each at its place among its neighbours. */
 function collectKeys(kinds: readonly TrainingKind[]): ExplainedKey[] {
-  const byPath = new Map<string, ExplainedKey>();
+  const keys: ExplainedKey[] = [];
   for (const kind of kinds) {
+    let place = 0;
     for (const key of schemaKeys(TRAINING_SCHEMAS[kind])) {
-      const known = byPath.get(key.path) ?? { ...key, kinds: new Map() };
-      byPath.set(key.path, known);
-      known.kinds.set(key.default, [...(known.kinds.get(key.default) ?? []), kind]);
+      let at = keys.findIndex((known) => isSame(known, key));
+      if (at < 0) {
+        at = keys.findLastIndex(({ path }) => path === key.path);
+        at = at < 0 ? place : at + 1;
+        keys.splice(at, 0, { ...key, kinds: new Map() });
+      }
+      const owners = keys[at]!.kinds;
+      owners.set(key.default, [...(owners.get(key.default) ?? []), kind]);
+      place = at + 1;
     }
   }
-  return [...byPath.values()];
+  return keys;
+}
+
+/** Whether the same is said of two keys; `kind`, whose value is all that differs, counts as one. */
+function isSame(a: SchemaKey, b: SchemaKey): boolean {
+  if (a.path === "kind") return b.path === "kind";
+  return (["path", "type", "description", "source", "isFree"] as const).every((name) => a[name] === b[name]);
 }
 
 function headline(

@@ -6,6 +6,7 @@ import {
   count,
   freeKey,
   key,
+  kindKey,
   learningRate,
   OURS,
   path,
@@ -14,7 +15,7 @@ import {
 
 /** Settings of `kind: vae`. */
 export const vaeConfig = z.strictObject({
-  kind: key(z.literal("vae"), "what is trained", OURS),
+  kind: kindKey("vae"),
   model: key(
     z.enum(["tiny", "mini", "published"]),
     "size of the VAE: for tests, of the embedded model, or Wan2.1's",
