@@ -200,23 +200,23 @@ test("LoRAs are stacked with weights, merged or beside the base", async () => {
 
 test("a distilled LoRA as extracted from a model: pairs with alphas, and what is added to norms, biases, modulations", async () => {
   const specs = new Map([...graph().params.values()].map((spec) => [spec.name, spec]));
-  const normals = (key: string, shape: readonly number[]): Tensor<"float32"> =>
+  const normals = (key: string, size: readonly number[]): Tensor<"float32"> =>
     float32(
-      new Random(`distilled ${key}`).normals(sizeOf(shape)).map((x) => 0.2 * x),
-      shape,
+      new Random(`distilled ${key}`).normals(sizeOf(size)).map((x) => 0.2 * x),
+      size,
     );
   const tensors: Record<string, Tensor> = {};
   const expected = new Map<string, Tensor<"float32">>();
-  for (const [key, { shape }] of specs) {
+  for (const [key, { shape: size }] of specs) {
     const path = `diffusion_model.${key.replace(/\.(?:weight|bias|modulation)$/, "")}`;
-    if (/^blocks\..*(?:attn|ffn).*\.weight$/.test(key) && shape.length === 2) {
-      tensors[`${path}.lora_down.weight`] = normals(`${key} a`, [2, shape[1]!]);
-      tensors[`${path}.lora_up.weight`] = normals(`${key} b`, [shape[0]!, 2]);
+    if (/^blocks\..*(?:attn|ffn).*\.weight$/.test(key) && size.length === 2) {
+      tensors[`${path}.lora_down.weight`] = normals(`${key} a`, [2, size[1]!]);
+      tensors[`${path}.lora_up.weight`] = normals(`${key} b`, [size[0]!, 2]);
       tensors[`${path}.alpha`] = float32([1], []);
     } else if (/^blocks\..*norm.*weight$|\.bias$|modulation$/.test(key)) {
       const word = { weight: "diff", bias: "diff_b", modulation: "diff_m" }[key.replace(/^.*\./, "")]!;
-      tensors[`${path}.${word}`] = normals(key, shape);
-      expected.set(key, normals(key, shape));
+      tensors[`${path}.${word}`] = normals(key, size);
+      expected.set(key, normals(key, size));
     }
   }
   expect(expected.has("blocks.0.modulation") && expected.has("head.modulation")).toBe(true);

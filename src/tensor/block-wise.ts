@@ -19,17 +19,9 @@ export function blockBytes(bits: BlockBits): number {
 }
 
 /**
- * Largest weights that are tried, as shares of a block's largest: in 4 bits it is worth to cut the largest ones off, so that
- * the others lie closer.
- */
-const RANGES: Readonly<Record<BlockBits, readonly number[]>> = {
-  8: [1],
-  4: [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7],
-};
-
-/**
  * Rounds weights to blocks. A block's largest weight becomes the lowest value, which reaches one step further than the
- * highest; of several steps that with the smallest squared error is taken.
+ * highest. Smaller steps, which cut the largest weights off, lessen the error of the weights in 4 bits, but not that of what
+ * a trained model computes with them.
  * @param weights whose number is a multiple of 32
  * @returns values [blocks, bytes] and scales [blocks]
  */
@@ -40,7 +32,7 @@ export function toBlocks(weights: Float32Array, bits: BlockBits): BlockWise {
   const scale = new Float32Array(numBlocks);
   for (let block = 0; block < numBlocks; block++) {
     const first = block * BLOCK_SIZE;
-    const step = bestStep(weights.subarray(first, first + BLOCK_SIZE), bits);
+    const step = stepOf(weights.subarray(first, first + BLOCK_SIZE), zero);
     scale[block] = step;
     for (let i = first; i < first + BLOCK_SIZE; i++) {
       const value = levelOf(weights[i]!, step, zero) + zero;
@@ -54,25 +46,16 @@ export function toBlocks(weights: Float32Array, bits: BlockBits): BlockWise {
   };
 }
 
-function bestStep(block: Float32Array, bits: BlockBits): number {
-  const zero = 2 ** (bits - 1);
+function stepOf(block: Float32Array, zero: number): number {
   let largest = 0;
   for (const weight of block) if (Math.abs(weight) > Math.abs(largest)) largest = weight;
-  if (largest === 0) return 0;
-  let best = { step: 0, error: Infinity };
-  for (const range of RANGES[bits]) {
-    // As it will be stored.
-    const step = Math.fround((range * largest) / -zero);
-    let error = 0;
-    for (const weight of block) error += (weight - step * levelOf(weight, step, zero)) ** 2;
-    if (error < best.error) best = { step, error };
-  }
-  return best.step;
+  // As it will be stored.
+  return largest === 0 ? 0 : Math.fround(largest / -zero);
 }
 
-/** The nearest of -zero … zero - 1 steps. */
+/** The nearest number of steps, below `zero`. */
 function levelOf(weight: number, step: number, zero: number): number {
-  return step === 0 ? 0 : Math.max(-zero, Math.min(zero - 1, Math.round(weight / step)));
+  return step === 0 ? 0 : Math.min(zero - 1, Math.round(weight / step));
 }
 
 /** The weights of blocks, one behind the other. */

@@ -43,11 +43,19 @@ test("shows what was asked for where it fits", async () => {
   expect(way!.numEvaluations).toBe(5 * 3 * 2);
 });
 
-test("leaves out sharing, then shortens segments, down to the memory there is", async () => {
+test("keeps keys on the disk, leaves out sharing, then shortens segments, down to the memory there is", async () => {
   // So little that the VAE works in tiles, as it will.
-  const alone: ModelPlanRequest = { ...REQUEST, kvShare: "off", memoryBytes: 1e9 };
+  const shared: ModelPlanRequest = { ...REQUEST, memoryBytes: 1e9 };
+  const alone: ModelPlanRequest = { ...shared, kvShare: "off" };
+  const kept = { ...shared, keeping: { keyFolder: "" } };
   const bytesOf = async (request: ModelPlanRequest): Promise<number> =>
     (await planModel(SMALL, request)).memory.totalBytes;
+  const spilled = await planWays(SMALL, { ...REQUEST, memoryBytes: await bytesOf(kept) });
+  expect(spilled.map(({ sharing, keeping, fits }) => [sharing !== null, keeping, fits])).toEqual([
+    [true, {}, false],
+    [true, { keyFolder: "" }, true],
+  ]);
+  expect(await bytesOf(kept)).toBeLessThan(await bytesOf(shared));
   const memoryBytes = await bytesOf(alone);
   const second = await planWays(SMALL, { ...REQUEST, memoryBytes });
   expect(second.map(({ sharing, fits }) => [sharing !== null, fits])).toEqual([
