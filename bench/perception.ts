@@ -2,8 +2,9 @@
  * How well the person of a driving video is found and followed, on rendered clips whose truth is known.
  * Usage: npx tsx bench/perception.ts [lite|full|heavy] [words of the clips' names]
  *
- * Each clip's figures are kept in out/perception/<network>; clips that are there are not run again. The table of all
- * of them is table.md beside them.
+ * Without a network it is heavy, which `prepare` and `generate` take. Each clip's figures are kept in
+ * out/perception/<network>; clips that are there are not run again. The table of all of them, which names the network, is
+ * table.md beside them.
  */
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -80,4 +81,5 @@ for (const clip of CLIPS) {
   console.log(tableOf([row]).split("\n")[2]);
   rows.push(row);
 }
-await writeFile(join(folder, "table.md"), tableOf(rows));
+const title = `Pose network ${quality}, ${rows.length} of ${CLIPS.length} clips.\n\n`;
+await writeFile(join(folder, "table.md"), title + tableOf(rows));

@@ -73,7 +73,7 @@ const IN_FILES: readonly NamedClip[] = [
   {
     name: "file, variable frame rate, sound",
     make: () => alone(3, 0, { fps: 24 }),
-    delivery: { timesS: unevenTimes(48, 24), sound: true },
+    delivery: { timesS: unevenTimes(48, 24), sound: "aac" },
   },
   {
     name: "file, two cross, variable frame rate",
@@ -94,17 +94,32 @@ const IN_FILES: readonly NamedClip[] = [
   {
     name: "file, 29.97 frames a second, kept, sound",
     make: () => alone(6, 0, { fps: NTSC, numFrames: 48 }),
-    delivery: { isExact: true, fps: "source", sound: true },
+    delivery: { isExact: true, fps: "source", sound: "aac" },
   },
   {
     name: "file, part of it at 10 frames a second, sound",
     make: () => alone(8),
-    delivery: { start: 0.45, end: 1.85, fps: 10, sound: true },
+    delivery: { start: 0.45, end: 1.85, fps: 10, sound: "aac" },
+  },
+  {
+    name: "file of a camera: MOV, PCM sound, part",
+    make: () => alone(9),
+    delivery: { container: "mov", start: 0.25, sound: "pcm_s16le" },
+  },
+  {
+    name: "file of a browser: Matroska, Opus sound, part",
+    make: () => alone(7),
+    delivery: { container: "mkv", start: 0.45, fps: 12, sound: "opus" },
+  },
+  {
+    name: "file, Matroska, Vorbis sound",
+    make: () => alone(4),
+    delivery: { container: "mkv", sound: "vorbis" },
   },
   {
     name: "file of a phone: turned, variable frame rate, part, sound",
     make: () => alone(10, 0, { width: 288, height: 512, fps: 24 }),
-    delivery: { rotation: 90, timesS: unevenTimes(48, 24), start: 0.3, fps: FPS, sound: true },
+    delivery: { rotation: 90, timesS: unevenTimes(48, 24), start: 0.3, fps: FPS, sound: "aac" },
   },
 ];
 

@@ -4,7 +4,13 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { writeTinyModel } from "../../src/diffusion/testing.ts";
 import { type Image, imageFromBytes } from "../../src/media/pixels.ts";
-import { audibleSamples, type SampleVideo, turnedMp4, writeSampleVideo } from "../../src/media/testing.ts";
+import {
+  audibleSamples,
+  type SampleSound,
+  type SampleVideo,
+  turnedMp4,
+  writeSampleVideo,
+} from "../../src/media/testing.ts";
 import { decodeVideo, openVideoEncoder, probeVideo } from "../../src/media/video.ts";
 import type { PersonFrame } from "../../src/perception/person-frame.ts";
 import { writeKeypoints } from "../../src/pipeline/keypoints-file.ts";
@@ -21,7 +27,10 @@ export interface Delivery {
   readonly pixelFormat?: NonNullable<SampleVideo["pixelFormat"]>;
   /** Written by the package's own encoder, which keeps the clip's rate exactly. */
   readonly isExact?: true;
-  readonly sound?: true;
+  /** Codec of the tone beside the pictures; none is silent. */
+  readonly sound?: SampleSound;
+  /** What the file is; `mp4` by default, which alone can be turned. */
+  readonly container?: "mp4" | "mov" | "mkv";
   readonly start?: number;
   readonly end?: number;
   /** Frames per second asked for. */
@@ -36,6 +45,9 @@ export function unevenTimes(numFrames: number, fps: number): number[] {
   });
 }
 
+/** Samples per second, as cameras record them. */
+const SOUND_RATE = 48000;
+
 /** The last frame of a sample lasts this long. */
 const LAST_S = 0.04;
 
@@ -48,7 +60,7 @@ export interface DeliveredClip extends Clip {
 
 /** Writes a clip as told and reads it as the pipeline does. */
 export async function deliver(clip: Clip, delivery: Delivery, folder: string): Promise<DeliveredClip> {
-  const path = join(folder, "clip.mp4");
+  const path = join(folder, `clip.${delivery.container ?? "mp4"}`);
   const timesS = delivery.timesS ?? clip.frames.map((_, f) => f / clip.fps);
   await write(path, clip, timesS, delivery);
   const info = await probeVideo(path);
@@ -73,12 +85,12 @@ async function write(
   path: string,
   { frames, fps }: Clip,
   timesS: readonly number[],
-  { rotation, isExact, sound, pixelFormat = "yuv420p" }: Delivery,
+  { rotation, isExact, sound, container = "mp4", pixelFormat = "yuv420p" }: Delivery,
 ): Promise<void> {
-  const stored = `${path}.stored.mp4`;
+  const stored = `${path}.stored.${container}`;
   const lying = await Promise.all(frames.map((image) => turned(image, rotation ?? 0)));
-  const audio = { codec: "aac", lengthS: timesS.at(-1)! + 0.5 } as const;
-  await writeSampleVideo(stored, { frames: lying, timesS, pixelFormat, ...(sound && { audio }) });
+  const audio = sound && { codec: sound, lengthS: timesS.at(-1)! + 0.5, rate: SOUND_RATE };
+  await writeSampleVideo(stored, { frames: lying, timesS, pixelFormat, ...(audio && { audio }) });
   if (isExact) {
     const { width, height } = frames[0]!;
     const audioFrom = { path: stored };
