@@ -12,6 +12,7 @@ import {
   train,
   type Batch,
   type Params,
+  type StepResult,
   type TrainOptions,
   type TrainStep,
 } from "./train.ts";
@@ -92,6 +93,24 @@ test("a run that is stopped before its first step keeps what it starts from", as
   expect([...(await loadAverages(folder))["weight"]!.data]).toEqual([0, 0, 0]);
   const whole = await train(async () => step, initial, passesFor, options());
   expect(whole.step).toBe(120);
+});
+
+test.each<[string, Partial<StepResult>]>([
+  ["loss", { metrics: { loss: NaN } }],
+  ["gradient", { gradients: { weight: Float32Array.of(0, Infinity, 0) } }],
+])("a step without a finite %s ends the run and leaves its newest checkpoint", async (_, broken) => {
+  const step = await regression();
+  let numRuns = 0;
+  const diverging: TrainStep = {
+    trainable: step.trainable,
+    run: async (...feeds) => ({ ...(await step.run(...feeds)), ...(++numRuns > 32 && broken) }),
+    release: () => step.release(),
+  };
+  await expect(train(async () => diverging, initial, passesFor, options())).rejects.toThrow(
+    /training has diverged: step 33 .* lower learningRate\.peak/,
+  );
+  expect((await loadAverages(folder))["weight"]!.data.every(Number.isFinite)).toBe(true);
+  expect((await readdir(folder)).sort()).toEqual(["log.jsonl", "step-00000030.safetensors"]);
 });
 
 test("a folder of another run is refused", async () => {

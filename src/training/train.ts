@@ -3,7 +3,7 @@ import { type Graph, type Value } from "../graph/graph.ts";
 import { serialize } from "../graph/serialize.ts";
 import { verify } from "../graph/verify.ts";
 import { Engine } from "../runtime/engine.ts";
-import { invariant } from "../tensor/errors.ts";
+import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor } from "../tensor/tensor.ts";
 import { accumulate } from "./accumulate.ts";
 import { type TrainingState } from "./checkpoint.ts";
@@ -141,7 +141,7 @@ export interface StepReport extends Partial<GroupTimes> {
  * @param initial all parameters of the step, frozen ones included
  * @param passesFor the batches of a step, in all processes together, whose mean is the step's: equally many for each
  * @returns the final state
- * @throws UserError when processes were started with different settings, weights or clips
+ * @throws UserError when processes were started with different settings, weights or clips, and when training diverges
  */
 export async function train(
   stepFor: (step: number) => Promise<TrainStep>,
@@ -176,8 +176,8 @@ export async function train(
     }
     const share = await accumulate(await stepFor(step), weights, ownPasses(passes, group));
     const { metrics, gradients: grads } = await meanOver(group, share);
-    invariant(Number.isFinite(metrics["loss"]), `the loss of step ${step} is ${metrics["loss"]}`);
     const gradientNorm = clipGradients(grads, options.maxGradientNorm);
+    checkFinite(step + 1, metrics["loss"]!, gradientNorm);
     const learningRate = learningRateAt(step, options.learningRate);
     await options.optimizer.update(trained, grads, state.optimizer, learningRate);
     updateEma(state.average, trained, step, options.emaDecay);
@@ -197,6 +197,15 @@ export async function train(
   }
   await record?.save(state);
   return state;
+}
+
+/** Before weights are changed, and so before a checkpoint could hold them: the newest one stays usable. */
+function checkFinite(step: number, loss: number, gradientNorm: number): void {
+  if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
+  throw new UserError(
+    `training has diverged: step ${step} has loss ${loss} and gradient norm ${gradientNorm}. Start again in another ` +
+      "folder with a lower learningRate.peak, a longer learningRate.warmup or a lower maxGradientNorm",
+  );
 }
 
 /** The result, or null when the signal aborts while it is waited for. */

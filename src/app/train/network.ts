@@ -38,11 +38,7 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
       { width, height },
     );
   }
-  const folder = "interpolation" in config ? config.interpolation.folder : null;
-  if (index && folder !== null) {
-    const clips = { folder, index: await readDatasetIndex(folder), interpolates: true };
-    checkDataset(config, source, clips, { width, height });
-  }
+  if (index) await checkOtherDatasets(config, source, index, { width, height });
   const network = {
     models: source.models,
     size: {
@@ -59,12 +55,37 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
   return { source, network, width, height, index };
 }
 
+/** Those of `interpolation` and of sample sheets, which would otherwise be missed after hours. */
+async function checkOtherDatasets(
+  config: DenoiserConfig,
+  source: ModelSource,
+  ownIndex: DatasetIndex,
+  size: { readonly width: number; readonly height: number },
+): Promise<void> {
+  const pasted = "interpolation" in config ? config.interpolation.folder : null;
+  if (pasted !== null) {
+    const clips = { folder: pasted, index: await readDatasetIndex(pasted), interpolates: true };
+    checkDataset(config, source, clips, size);
+  }
+  const { everySteps, folder, clips: shown } = config.samples;
+  if (everySteps === null) return;
+  const index = folder === null ? ownIndex : await readDatasetIndex(folder);
+  if (folder !== null) {
+    checkDataset(config, source, { folder, index, interpolates: config.kind === "phase2" }, size);
+  }
+  if (shown.some((clip) => clip < index.clips.length)) return;
+  throw new UserError(
+    `samples.clips is ${shown.join(", ")}; ${folder ?? config.dataset.folder} has clips 0 to ${index.clips.length - 1}`,
+  );
+}
+
 function checkDataset(
   { stages }: DenoiserConfig,
   { models, textTokens }: ModelSource,
   { folder, index, interpolates }: { folder: string; index: DatasetIndex; interpolates: boolean },
   size: { readonly width: number; readonly height: number },
 ): void {
+  if (index.clips.length === 0) throw new UserError(`${folder} has no clips; expected at least one`);
   const expected: [string, number, number | undefined][] = [
     ["clips of width", index.width, size.width],
     ["clips of height", index.height, size.height],
