@@ -75,6 +75,12 @@ describe("a whole run", () => {
     expect((await run(request())).hash).toBe(golden.hash);
   });
 
+  test("gives the same bytes with the anchor's keys on the disk, and leaves none of them", async () => {
+    const workDir = join(folder, "keys-on-disk");
+    expect((await run(request({ kvPlace: "disk", workDir }))).hash).toBe(golden.hash);
+    expect((await readdir(workDir)).filter((name) => name.includes("keys"))).toEqual([]);
+  });
+
   test("tells how far each phase is", () => {
     for (const phase of ["base", "interpolate", "write"]) {
       const events = golden.events.filter((event) => event.type === "progress" && event.phase === phase);
@@ -91,6 +97,7 @@ describe("a whole run", () => {
     { steps: 2, guidanceScale: 1 },
     { kvShare: "off" },
     { kvMode: "official" },
+    { kvPrecision: "int8" },
     { anchor: 2 },
   ] as const)("%j makes another video", async (change) => {
     expect((await run(request(change))).hash).not.toBe(golden.hash);

@@ -68,7 +68,11 @@ export function addDrivingFlags(command: Command): Command {
       "--keypoints <file>",
       "poses in place of those found in the video, as `posegen prepare` writes them",
     )
-    .option("--model <folder>", "model folder (default: the embedded posegen-mini)")
+    .option(
+      "--model <folder>",
+      "model folder, folder of published files, or JSON file that names a model's parts, see `posegen models` (default: " +
+        "the embedded posegen-mini)",
+    )
     .option("--size <WxH>", "width and height of the result, multiples of 16 (default: the model's)")
     .option(
       "--fps <n>",
