@@ -1,6 +1,6 @@
 /**
- * The demo as the model ships, in int8, and with weights stored in other precisions, one after the other: time, likeness
- * of the videos to the first one, and size. int8 is left out where the model has not been calibrated
+ * The demo as the model ships, in int8, and with weights stored in other precisions, one after the other: time,
+ * likeness of the videos to the first one, and size. int8 is left out where the model has not been calibrated
  * (`posegen models calibrate MODEL`). Usage:
  *
  *     npx tsx bench/precision-demo.ts [--model weights/posegen-mini] [--seconds 12] [--threads 2]

@@ -1,7 +1,7 @@
 /**
  * One block of the published shape in float32, with weights in bfloat16 and in blocks of 8 and 4 bits, and in int8,
- * side by side in one run, and their errors against float32. The weights are random, and so are the tokens; errors on a trained
- * model's activations are what `posegen models calibrate` prints. Usage:
+ * side by side in one run, and their errors against float32. The weights are random, and so are the tokens; errors on
+ * a trained model's activations are what `posegen models calibrate` prints. Usage:
  *
  *     npx tsx bench/precision.ts [--threads 1] [--runs 7]
  */

@@ -8,8 +8,8 @@ import type { Checkpoint, TensorEntry } from "./tensor-file.ts";
 const STORED = /^(.+)_q([48])$/;
 
 /**
- * A checkpoint in which weights that are stored in blocks of 8 or 4 bits (see `blockWiseKeys`) have their own keys again: they
- * read as float32, and `TensorEntry.blocks` says where their blocks are. Others pass unchanged.
+ * A checkpoint in which weights that are stored in blocks of 8 or 4 bits (see `blockWiseKeys`) have their own keys
+ * again: they read as float32, and `TensorEntry.blocks` says where their blocks are. Others pass unchanged.
  * @throws UserError where values and scales do not fit together
  */
 export function withBlocks(checkpoint: Checkpoint): Checkpoint {

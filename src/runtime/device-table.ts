@@ -12,8 +12,8 @@ export interface DeviceTraits {
   /** What the networks compute in there, the default first. */
   readonly precisions: readonly Precision[];
   /**
-   * When weights stored in 16 bits become float32. `use`: one matrix at a time, whenever a run comes to it, from its mapped
-   * file. `start`: all of them when a graph is opened, into the device's own memory.
+   * When weights stored in 16 bits become float32. `use`: one matrix at a time, whenever a run comes to it, from its
+   * mapped file. `start`: all of them when a graph is opened, into the device's own memory.
    */
   readonly widening: "use" | "start";
   /** What must be installed, for messages. */

@@ -36,8 +36,8 @@ export function listDevices(): DeviceName[] {
 }
 
 /**
- * Tries a device in a process of its own: multiplies matrices and runs a transformer block, checks the results and takes
- * the time.
+ * Tries a device in a process of its own: multiplies matrices and runs a transformer block, checks the results and
+ * takes the time.
  * @param threads for the CPU
  */
 export async function probeDevice(

@@ -8,9 +8,9 @@ const SAMPLE_BYTES = 4096;
 const NUM_SAMPLES = 8;
 
 /**
- * SHA-256 over name, type, shape and a sample of the bytes of tensors, in hexadecimal: what tells weights from others that
- * were trained or merged further, without reading gigabytes. Training changes all of a tensor, and the samples reach from
- * its first bytes to its last; a change of single values in between goes unseen.
+ * SHA-256 over name, type, shape and a sample of the bytes of tensors, in hexadecimal: what tells weights from others
+ * that were trained or merged further, without reading gigabytes. Training changes all of a tensor, and the samples
+ * reach from its first bytes to its last; a change of single values in between goes unseen.
  * @throws UserError when a file is missing or has become shorter
  */
 export async function sampledDigest(tensors: Iterable<readonly [string, TensorEntry]>): Promise<string> {

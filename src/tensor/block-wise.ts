@@ -20,8 +20,8 @@ export function blockBytes(bits: BlockBits): number {
 
 /**
  * Rounds weights to blocks. A block's largest weight becomes the lowest value, which reaches one step further than the
- * highest. Smaller steps, which cut the largest weights off, lessen the error of the weights in 4 bits, but not that of what
- * a trained model computes with them.
+ * highest. Smaller steps, which cut the largest weights off, lessen the error of the weights in 4 bits, but not that
+ * of what a trained model computes with them.
  * @param weights whose number is a multiple of 32
  * @returns values [blocks, bytes] and scales [blocks]
  */

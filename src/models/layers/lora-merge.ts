@@ -110,7 +110,10 @@ export function mergeLoras(
   return loras.reduce((sum, { lora, weight }) => addPair(key, sum, lora.pairs.get(key), weight), whole);
 }
 
-/** One weight with what LoRAs hold whole, and their differences, without their pairs. @throws UserError when shapes do not fit */
+/**
+ * One weight with what LoRAs hold whole, and their differences, without their pairs.
+ * @throws UserError when shapes do not fit
+ */
 export function mergeWhole(
   key: string,
   base: Tensor<"float32">,

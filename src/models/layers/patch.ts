@@ -6,7 +6,8 @@ export type PatchSize = readonly [number, number, number];
 
 /**
  * Patch embedding: a convolution whose stride is its kernel, done as one matrix product.
- * Keys `weight` [D, C, t, p, q] and `bias` [D]; latents [B, C, f, h, w] -> tokens [B, L, D], ordered frame, row, column.
+ * Keys `weight` [D, C, t, p, q] and `bias` [D]; latents [B, C, f, h, w] -> tokens [B, L, D], ordered frame, row,
+ * column.
  */
 export function patchEmbed(s: Scope, latents: Value, dim: number, [t, p, q]: PatchSize): Value {
   const channels = latents.dim(1);

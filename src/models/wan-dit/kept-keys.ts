@@ -15,8 +15,8 @@ import { type Tensor, tensor } from "../../tensor/tensor.ts";
 import { type Keys } from "./shared-attention.ts";
 
 /**
- * What keys and values are kept in. In int8 each channel of the keys has a scale, since some are large in every token, and
- * each token of the values.
+ * What keys and values are kept in. In int8 each channel of the keys has a scale, since some are large in every
+ * token, and each token of the values.
  */
 export type KeyDType = "float32" | "float16" | "int8";
 

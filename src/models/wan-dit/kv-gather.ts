@@ -4,9 +4,9 @@ import { type DType, type Tensor, zeros } from "../../tensor/tensor.ts";
 import { type KvSharingMode } from "./kv-sharing.ts";
 
 /**
- * The rows of captured keys, values or their scales [1, T, D] that base segments read, [1, S, D]: in the paper's modes those of the
- * anchor's background and of its reference tokens, otherwise all. Leaving a key out is the same as masking it with
- * minus infinity (Eq. 5), and costs less memory and attention.
+ * The rows of captured keys, values or their scales [1, T, D] that base segments read, [1, S, D]: in the paper's
+ * modes those of the anchor's background and of its reference tokens, otherwise all. Leaving a key out is the same as
+ * masking it with minus infinity (Eq. 5), and costs less memory and attention.
  * @param subject the anchor's mask of the block, bool [L], L < T; not used by `official` and `nomask`
  */
 export function gatherSharedRows<D extends DType>(

@@ -68,8 +68,8 @@ interface Layout {
 
 /**
  * Sharing for one graph. Declares these inputs and outputs (see `kvName`), T = L + R tokens, reference last:
- * - capture: outputs `k`, `v` [1, T, D] in `keyDType` (see `keepKeys`), and on the positive pass `subject` bool [L], the
- *   anchor's mask;
+ * - capture: outputs `k`, `v` [1, T, D] in `keyDType` (see `keepKeys`), and on the positive pass `subject` bool [L],
+ *   the anchor's mask;
  * - share: inputs `k`, `v` [1, S, D], S <= T known at run time (see `gatherSharedRows`), `sourceSubject` bool [L], the
  *   anchor's mask; `subject` bool [L], the segment's own mask, is an output of the positive pass and an input of the
  *   negative one. Block 0 has no `subject`, because no map comes before it.
