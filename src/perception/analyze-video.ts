@@ -158,7 +158,7 @@ export class PersonFinder {
   static async load(options: FinderOptions = {}): Promise<PersonFinder> {
     const models = options.eyes?.paths.length ? await OnnxModels.open(options.eyes) : null;
     const [embedded, hands] = await Promise.all([EmbeddedEyes.load(options), HandTracker.load(options)]);
-    const poses = new PoseTracker(models ? new OnnxEyes(models, embedded) : embedded);
+    const poses = new PoseTracker(models ? new OnnxEyes(models, embedded, options) : embedded);
     return new PersonFinder(embedded, poses, hands, models && handSurfaceReader(models));
   }
 

@@ -97,6 +97,9 @@ const person = z.union(
   { error: PERSON },
 );
 
+/** ONNX models to see people with, recognised by their shapes: files, or folders of them. */
+export const eyesSchema = z.array(path).max(MAX_EYES, `expected at most ${MAX_EYES} paths`).default([]);
+
 const RATES = "expected frames per second, more than 0 and at most 120, or source";
 
 /** What decides how the driving video is seen; `prepare` needs no more. */
@@ -105,8 +108,7 @@ const driving = {
   video: path.optional(),
   /** Whom of several people in the driving video to follow: a number as `prepare` lists them, or a place. */
   person: person.optional(),
-  /** ONNX models to see people with, recognised by their shapes: files, or folders of them. */
-  eyes: z.array(path).max(MAX_EYES, `expected at most ${MAX_EYES} paths`).default([]),
+  eyes: eyesSchema,
   /** Poses in place of those found in the video: a file as `prepare` writes it. */
   keypoints: path.optional(),
   /** Model folder. */

@@ -1,5 +1,5 @@
 /** Flags that several commands share, and how their texts become a request. What is allowed, the request's schema says. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { GenerateRequest, PrepareRequest } from "../../pipeline/request.ts";
 
 /** Parses a number; ranges are the request's. */
@@ -36,6 +36,15 @@ function parseStages(text: string): number | "auto" | "all" {
   return text === "auto" || text === "all" ? text : parseNumber(text);
 }
 
+/** Networks to see people with. */
+export function eyesOption(): Option {
+  return new Option(
+    "--eyes <path>",
+    "ONNX model of your own to see people with (DWPose, RTMPose, Sapiens, YOLOX, RTMDet), recognised by its shapes, " +
+      "or a folder of them; can be repeated (default: the networks of the package)",
+  ).argParser((text: string, before: readonly string[] = []) => [...before, text]);
+}
+
 /** What decides how the driving video is seen. */
 export interface DrivingFlags {
   readonly video?: string;
@@ -58,12 +67,7 @@ export function addDrivingFlags(command: Command): Command {
       "whom of several people to follow: a number as `posegen prepare` lists them, or X,Y, a pixel on the person " +
         "(default: 1, the largest for the longest)",
     )
-    .option(
-      "--eyes <path>",
-      "ONNX model of your own to see people with (DWPose, RTMPose, Sapiens, YOLOX, RTMDet), recognised by its shapes, " +
-        "or a folder of them; can be repeated (default: the networks of the package)",
-      (text: string, before: readonly string[] = []) => [...before, text],
-    )
+    .addOption(eyesOption())
     .option(
       "--keypoints <file>",
       "poses in place of those found in the video, as `posegen prepare` writes them",

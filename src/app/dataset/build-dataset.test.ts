@@ -171,6 +171,8 @@ test("what cannot be made is refused in one line", async () => {
   await expect(bad({ videos: join(folder, "model") })).rejects.toThrow("holds no videos");
   await expect(bad({ videos: join(folder, "none") })).rejects.toThrow("cannot read the folder of videos");
   await expect(bad({ model: join(folder, "videos") })).rejects.toThrow("is not a model folder");
+  await expect(bad({ eyes: [join(folder, "none.onnx")] })).rejects.toThrow("expected an ONNX model");
+  await expect(bad({ eyes: [join(folder, "videos", "a.mp4")] })).rejects.toThrow("a.mp4");
   const torn = join(folder, "torn");
   await mkdir(torn);
   await writeFile(join(torn, "a.mov"), "no video");

@@ -2,7 +2,9 @@
 import { join, resolve } from "node:path";
 import type { z } from "zod";
 import type { ModelDescription } from "../../diffusion/model-folder.ts";
+import { listModelFiles } from "../../perception/onnx/open-models.ts";
 import { checkOptions } from "../../pipeline/request.ts";
+import { hashFile } from "../../pipeline/work-directory.ts";
 import { UserError, invariant } from "../../tensor/errors.ts";
 import type { DatasetClip, DatasetIndex, Rejection } from "../../training/dataset-index.ts";
 import { CLIPS_FOLDER, type ClipRecord, clipFile, readClipRecord } from "./clip-record.ts";
@@ -26,14 +28,14 @@ type NewIndex = Omit<DatasetIndex, "format">;
  */
 export async function buildDataset(request: BuildRequest, options: DatasetOptions = {}): Promise<NewIndex> {
   const checked = checkOptions(buildRequestSchema, request);
-  const { videos, model, numWorkers, caption } = checked;
+  const { videos, model, eyes, numWorkers, caption } = checked;
   const out = resolve(checked.out);
   const { description, fingerprint } = await identifyEncoders(model);
-  const settings = settingsOf(checked, description);
+  const settings = await settingsOf(checked, description);
   const shapes = shapesFor(description, settings);
   return inOutputFolder(out, [CLIPS_FOLDER], async () => {
     const plan = await planVideos(videos, { settings, fingerprint, caption }, options);
-    const setup: VideoSetup = { kind: "video", model, videos, out, settings, shapes, fingerprint };
+    const setup: VideoSetup = { kind: "video", model, videos, eyes, out, settings, shapes, fingerprint };
     const records = await makeClips(setup, plan.jobs, numWorkers, options);
     const { width, height, fps, numFrames, headFrames, tailFrames, ...rest } = settings;
     const sizes = { width, height, fps, numFrames, headFrames, tailFrames };
@@ -45,12 +47,14 @@ export async function buildDataset(request: BuildRequest, options: DatasetOption
   });
 }
 
-function settingsOf(
+async function settingsOf(
   request: z.output<typeof buildRequestSchema>,
   description: ModelDescription,
-): VideoClipSettings {
+): Promise<VideoClipSettings> {
   const { fps = description.defaults.fps, minPersonArea, minHeadConfidence, dropHands, quality } = request;
-  return { ...clipSizes(request, description), fps, minPersonArea, minHeadConfidence, dropHands, quality };
+  const eyes = (await Promise.all((await listModelFiles(request.eyes)).map(hashFile))).join(" ");
+  const filters = { minPersonArea, minHeadConfidence, dropHands, quality, ...(eyes && { eyes }) };
+  return { ...clipSizes(request, description), fps, ...filters };
 }
 
 /** Makes the clips that no earlier run has finished. Returns what became of each, by key. */

@@ -32,6 +32,8 @@ export interface VideoClipSettings extends ClipFilters {
   /** Share of the clips whose hands are left out of skeletons and hand normals. */
   readonly dropHands: number;
   readonly quality: NonNullable<PoseTrackerOptions["quality"]>;
+  /** Hashes of the ONNX models that see people; left out where there are none. */
+  readonly eyes?: string;
 }
 
 /** What every job shares. */
@@ -40,6 +42,8 @@ export interface VideoSetup {
   readonly model: string;
   /** Folder of the videos. */
   readonly videos: string;
+  /** ONNX models to see people with. */
+  readonly eyes: readonly string[];
   readonly out: string;
   readonly settings: VideoClipSettings;
   readonly shapes: ClipShapes;
@@ -60,7 +64,8 @@ const THRESHOLDS = { bodyThreshold: 0.3, handThreshold: 0.7 };
 
 export async function openVideoWorker(setup: VideoSetup) {
   const encoders = await openEncoders(setup.model);
-  const finder = await PersonFinder.load({ quality: setup.settings.quality, mask: true });
+  const { quality } = setup.settings;
+  const finder = await PersonFinder.load({ quality, mask: true, eyes: { paths: setup.eyes, threads: 1 } });
   return async (job: VideoJob): Promise<ClipRecord> => {
     const { record, clip } = await makeClip(setup, job, finder, encoders);
     const { out, shapes, fingerprint } = setup;

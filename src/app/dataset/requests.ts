@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { z } from "zod";
 import type { ModelDescription } from "../../diffusion/model-folder.ts";
-import { EMBEDDED_MODEL, sizeSchema } from "../../pipeline/request.ts";
+import { EMBEDDED_MODEL, eyesSchema, sizeSchema } from "../../pipeline/request.ts";
 import { DEFAULT_PROMPT } from "../../pipeline/settings.ts";
 import { UserError } from "../../tensor/errors.ts";
 
@@ -38,6 +38,7 @@ export const buildRequestSchema = z.strictObject({
   minHeadConfidence: share.default(0.75),
   dropHands: share.default(0),
   quality: z.enum(["lite", "full", "heavy"]).default("heavy"),
+  eyes: eyesSchema,
 });
 
 export const renderRequestSchema = z.strictObject({

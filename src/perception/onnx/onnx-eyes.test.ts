@@ -7,6 +7,7 @@ import { type Keypoint, type PoseKeypoints, poseFromWholebody } from "../../medi
 import { UserError } from "../../tensor/errors.ts";
 import { PersonFinder } from "../analyze-video.ts";
 import type { Eyes } from "../eyes.ts";
+import type { PersonMask } from "../person-mask.ts";
 import { ImagePyramid, type Point, type Region } from "../region.ts";
 import { IMAGENET_CHANNELS, RTMDET_CHANNELS, SAPIENS_CHANNELS, YOLOX_CHANNELS } from "./crop.ts";
 import { handSurfaceReader } from "./hand-surfaces.ts";
@@ -110,6 +111,20 @@ describe("pose networks", () => {
         expect(body!.pose.keypoints!.leftHand.every(({ score }) => score === 0)).toBe(true);
       }
     }
+  });
+
+  it("leave the mask to the networks that give one, where it is asked for", async () => {
+    const model = await written("masked.onnx", simccNetwork(DWPOSE, IMAGENET_CHANNELS, offsetsOf(133, 1)));
+    const mask: PersonMask = { region: REGION, resolution: 1, values: Float32Array.of(1) };
+    await withModels([model], async (models) => {
+      const plain = (await new OnnxEyes(models, nobody).look(pyramid, REGION))!;
+      const others: Eyes = { ...nobody, look: async () => ({ ...plain, pose: { ...plain.pose, mask } }) };
+      const seenBy = async (eyes: OnnxEyes) => (await eyes.look(pyramid, REGION))!.pose;
+      expect(plain.pose.mask).toBeNull();
+      expect((await seenBy(new OnnxEyes(models, others))).mask).toBeNull();
+      expect(await seenBy(new OnnxEyes(models, others, { mask: true }))).toEqual({ ...plain.pose, mask });
+      expect((await seenBy(new OnnxEyes(models, nobody, { mask: true }))).mask).toBeNull();
+    });
   });
 
   it("order Goliath's hands from the wrist out, thumb first", () => {

@@ -31,7 +31,10 @@ const MIN_SCORE = 0.3;
 /** Points below do not count for where a body is. */
 const SEEN = 0.3;
 
-/** People found by `detector` and their poses by `pose`, each in the place of what `others` would do. */
+/**
+ * People found by `detector` and their poses by `pose`, each in the place of what `others` would do. No pose network
+ * gives masks: with the option `mask`, those are of `others`, which looks where `pose` has seen somebody.
+ */
 export class OnnxEyes implements Eyes {
   private readonly detector: OpenModel<DetectorSignature> | undefined;
   private readonly pose: OpenModel<PoseSignature> | undefined;
@@ -39,6 +42,7 @@ export class OnnxEyes implements Eyes {
   constructor(
     private readonly models: OnnxModels,
     private readonly others: Eyes,
+    private readonly options: { readonly mask?: boolean } = {},
   ) {
     this.detector = models.get("detector");
     this.pose = models.get("pose");
@@ -51,7 +55,11 @@ export class OnnxEyes implements Eyes {
   }
 
   async look(frame: ImagePyramid, region: Region): Promise<SeenBody | null> {
-    return this.pose ? lookForPose(this.pose, frame, region) : this.others.look(frame, region);
+    if (!this.pose) return this.others.look(frame, region);
+    const body = await lookForPose(this.pose, frame, region);
+    if (!body || !this.options.mask) return body;
+    const masked = await this.others.look(frame, region);
+    return { ...body, pose: { ...body.pose, mask: masked?.pose.mask ?? null } };
   }
 
   async release(): Promise<void> {

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
 import type { BuildRequest, RenderRequest } from "../../dataset/requests.ts";
 import { examples } from "../help.ts";
-import { parseNumber } from "../request-flags.ts";
+import { eyesOption, parseNumber } from "../request-flags.ts";
 
 export function datasetCommand(): Command {
   return new Command("dataset")
@@ -61,6 +61,7 @@ interface BuildFlags extends ClipFlags {
   readonly minHead?: number;
   readonly dropHands?: number;
   readonly poses?: NonNullable<BuildRequest["quality"]>;
+  readonly eyes?: readonly string[];
 }
 
 function buildCommand(): Command {
@@ -97,6 +98,7 @@ function buildCommand(): Command {
         "heavy",
       ]),
     )
+    .addOption(eyesOption())
     .addHelpText(
       "after",
       examples({
@@ -110,7 +112,7 @@ function buildCommand(): Command {
 
 async function buildAction(flags: BuildFlags): Promise<void> {
   await checkModel(flags.model);
-  const { videos, fps, caption, minPerson, minHead, dropHands, poses } = flags;
+  const { videos, fps, caption, minPerson, minHead, dropHands, poses, eyes } = flags;
   const [{ buildDataset }, { datasetReport }, { runWithBars }] = await Promise.all([
     import("../../dataset/build-dataset.ts"),
     import("../dataset-report.ts"),
@@ -125,6 +127,7 @@ async function buildAction(flags: BuildFlags): Promise<void> {
     minPersonArea: minPerson,
     minHeadConfidence: minHead,
     quality: poses,
+    eyes: eyes && [...eyes],
   };
   const index = await runWithBars(flags, (options) => buildDataset(request, options));
   if (!flags.quiet) console.log(datasetReport(flags.out, index));
