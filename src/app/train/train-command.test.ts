@@ -3,8 +3,11 @@ import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { LoadedModel } from "../../diffusion/loaded-model.ts";
+import { openLora } from "../../diffusion/lora-file.ts";
+import { MODEL_FILES, openModelFolder } from "../../diffusion/model-folder.ts";
 import { readImage } from "../../media/image.ts";
+import { probeVideo } from "../../media/video.ts";
+import { writeTinyInputs } from "../../pipeline/testing.ts";
 import { readStepLog } from "../../training/step-log.ts";
 import { runHere, start } from "../cli/testing.ts";
 import { tinySettings, writeSettings, writeTinyWorld } from "./testing.ts";
@@ -34,7 +37,9 @@ const lossesOf = async (run: string): Promise<number[]> =>
 test("a base, its phases, a sheet, and the model that comes of them", { timeout: 240_000 }, async () => {
   const samples = { everySteps: 4, clips: [0, 3] };
   const base = await settingsFile("base", { ...tinySettings(folder, "base"), samples });
-  expect(await train(base)).toContain("4/4  loss");
+  expect(await train(base)).toMatch(
+    /^4\/4  loss [\d.]+, rate [\d.e-]+, gradient [\d.]+, [\d.]+ samples\/s, \d+ % of peak, 0(?:\.0)? s left$/m,
+  );
   expect(await readdir(at("base"))).toEqual(
     expect.arrayContaining(["config.yaml", "log.jsonl", "loss.svg", "step-00000004.safetensors"]),
   );
@@ -51,12 +56,35 @@ test("a base, its phases, a sheet, and the model that comes of them", { timeout:
   const runs = ["base", "phase1", "phase2"].map((run) => at(run));
   const { stdout } = await runHere(["train", "export", ...runs, "--out", at("exported")]);
   expect(stdout.trim()).toBe(at("exported"));
-  const model = await LoadedModel.open(at("exported"), { device: "cpu", threads: 1 });
-  expect(model.description).toMatchObject({
+  const { description } = await openModelFolder(at("exported"));
+  expect(description).toMatchObject({
     name: "exported",
     defaults: { width: 32, height: 48, segmentFrames: 9, fps: 16 },
   });
-  await model.release();
+  for (const phase of ["phase1", "phase2"] as const) {
+    const { pairs, whole } = await openLora(at("exported", MODEL_FILES[phase]));
+    expect(pairs.size).toBe(20);
+    expect([...whole.keys()].filter((key) => key.endsWith(".weight")).sort()).toEqual([
+      "hand_patch_embedding.0.weight",
+      "hand_patch_embedding.1.weight",
+      "patch_embedding.weight",
+      "ref_patch_embedding.weight",
+    ]);
+  }
+});
+
+test("generate takes the exported model", { timeout: 240_000 }, async () => {
+  const { image, keypoints } = await writeTinyInputs(at("inputs"), 5);
+  const inputs = ["--image", image, "--keypoints", keypoints, "--align", "off", "--out", at("video.mp4")];
+  const { stderr, exitCode } = await runHere(["generate", "--model", at("exported"), ...inputs]);
+  expect(exitCode, stderr).toBe(0);
+  // 5 frames of 8 a second at the trained rate of 16.
+  expect(await probeVideo(at("video.mp4"))).toMatchObject({
+    width: 32,
+    height: 48,
+    frameRate: 16,
+    numFrames: 10,
+  });
 });
 
 test("a killed run goes on, and ends with the same bytes", { timeout: 240_000 }, async () => {
@@ -123,6 +151,8 @@ test.each([
   ],
   [{ stages: [{ untilStep: 4, latentFrames: 9, batch: 2 }] }, "a stage wants clips of 9 latent frames"],
   [{ dataset: { folder: "clips", clips: 9 } }, "dataset.clips is 9"],
+  [{ samples: { folder: "nowhere" } }, "nowhere is no finished dataset"],
+  [{ samples: { clips: [4, 9] } }, "samples.clips is 4, 9; "],
 ])("%j is refused", async (changes, message) => {
   const settings: Record<string, unknown> = {
     ...tinySettings(folder, "phase1"),
