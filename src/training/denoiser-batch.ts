@@ -68,65 +68,67 @@ export function denoiserBatch(
   sampling: DenoiserSampling,
   random: Random,
 ): Record<string, Tensor> {
-  const B = clips.length;
-  const [C, h, w] = [size.channels, size.height, size.width];
-  const plane = h * w;
-  const volume = C * latentFrames * plane;
-  const video = [B, C, latentFrames, h, w];
-  const condChannels = MASK_CHANNELS + C;
-  const latents = new Float32Array(B * volume);
-  const target = new Float32Array(B * volume);
-  const hand = new Float32Array(B * volume);
-  const cond = new Float32Array(B * condChannels * latentFrames * plane);
-  const ref = new Float32Array(B * C * plane);
-  const weight = new Float32Array(B * latentFrames * plane);
-  const timestep = new Float32Array(B);
-  const tokens = new Int32Array(B * clips[0]!.tokens.length);
-  const image = new Float32Array(B * clips[0]!.image.length);
-  const numFrames = 1 + MASK_CHANNELS * (latentFrames - 1);
+  const [f, h, w] = [latentFrames, size.height, size.width];
+  const { channels: C, imageSize: S } = size;
+  const numFrames = 1 + MASK_CHANNELS * (f - 1);
   const { data: mask } = keepMask(numFrames, sampling.headFrames, sampling.tailFrames, h, w);
+  const black = blackVideo(absent, f, size);
   const levelAt = noiseLevels(sampling.shift, sampling.timestepWeighting);
-  const black = blackVideo(absent, latentFrames, size);
-
-  clips.forEach((clip, b) => {
-    const level = levelAt(random.uniform());
-    const { sigma } = level;
-    timestep[b] = 1000 * sigma;
-    const data = head(clip.video, C, latentFrames, plane);
-    const noise = random.normals(volume);
-    latents.set(addNoise(data, noise, sigma), b * volume);
-    target.set(velocityTarget(data, noise), b * volume);
-    const noPose = random.chance(sampling.dropPose);
-    const noHands = noPose || random.chance(sampling.dropHands);
-    const pose = noPose ? black : head(clip.pose, C, latentFrames, plane);
-    cond.set(mask, b * condChannels * latentFrames * plane);
-    cond.set(pose, (b * condChannels + MASK_CHANNELS) * latentFrames * plane);
-    hand.set(noHands ? black : head(clip.hand, C, latentFrames, plane), b * volume);
-    ref.set(random.chance(sampling.dropReference) ? absent.blackFirst : clip.reference, b * C * plane);
-    tokens.set(random.chance(sampling.dropText) ? absent.emptyPrompt : clip.tokens, b * clip.tokens.length);
-    image.set(clip.image, b * clip.image.length);
-    weight.set(
-      errorWeights(clip, latentFrames * plane, sampling).map((x) => level.weight * x),
-      b * latentFrames * plane,
-    );
+  const samples = clips.map((clip) => {
+    const { sigma, weight } = levelAt(random.uniform());
+    const video = head(clip.video, C, f, h * w);
+    const noise = random.normals(video.length);
+    const isAbsent = drawAbsent(sampling, random);
+    return {
+      latents: addNoise(video, noise, sigma),
+      target: velocityTarget(video, noise),
+      cond: joined([mask, isAbsent.pose ? black : head(clip.pose, C, f, h * w)]),
+      hand: isAbsent.hand ? black : head(clip.hand, C, f, h * w),
+      ref: isAbsent.reference ? absent.blackFirst : clip.reference,
+      weight: errorWeights(clip, f * h * w, sampling).map((x) => weight * x),
+      timestep: Float32Array.of(1000 * sigma),
+      tokens: isAbsent.text ? absent.emptyPrompt : clip.tokens,
+      image: clip.image,
+    };
   });
-
+  type Floats = Exclude<keyof (typeof samples)[number], "tokens">;
+  const batch = (name: Floats, ...shape: number[]): Tensor =>
+    float32(joined(samples.map((sample) => sample[name])), [clips.length, ...shape]);
   return {
-    latents: float32(latents, video),
-    target: float32(target, video),
-    cond: float32(cond, [B, condChannels, latentFrames, h, w]),
-    hand: float32(hand, video),
-    ref: float32(ref, [B, C, 1, h, w]),
-    weight: float32(weight, [B, 1, latentFrames, h, w]),
-    timestep: float32(timestep),
-    tokens: tensor("int32", [B, clips[0]!.tokens.length], tokens),
-    image: float32(image, [
-      B,
-      3,
-      Math.sqrt(clips[0]!.image.length / 3),
-      Math.sqrt(clips[0]!.image.length / 3),
-    ]),
+    latents: batch("latents", C, f, h, w),
+    target: batch("target", C, f, h, w),
+    cond: batch("cond", MASK_CHANNELS + C, f, h, w),
+    hand: batch("hand", C, f, h, w),
+    ref: batch("ref", C, 1, h, w),
+    weight: batch("weight", 1, f, h, w),
+    timestep: batch("timestep"),
+    tokens: tensor(
+      "int32",
+      [clips.length, absent.emptyPrompt.length],
+      Int32Array.from(samples.flatMap(({ tokens }) => [...tokens])),
+    ),
+    image: batch("image", 3, S, S),
   };
+}
+
+/** Which conditions a clip loses. Without its skeleton it has no hands either. */
+function drawAbsent(
+  { dropPose, dropHands, dropReference, dropText }: DenoiserSampling,
+  random: Random,
+): Record<"pose" | "hand" | "reference" | "text", boolean> {
+  const pose = random.chance(dropPose);
+  const hand = pose || random.chance(dropHands);
+  return { pose, hand, reference: random.chance(dropReference), text: random.chance(dropText) };
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** The first latent frames of [C, f, plane], as a dense array. */
