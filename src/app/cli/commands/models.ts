@@ -45,13 +45,19 @@ function verifyCommand(): Command {
     .summary("check every tensor of a model")
     .description(
       "Checks name, shape and type of every tensor, what both phases change, that both rest on the same frozen weights, " +
-        "and the tokenizer. Ends with 0 when the model is whole, else with 1.",
+        "and the tokenizer; and every byte of files in a Hub cache, whose names there are their checksums. Ends with 0 " +
+        "when the model is whole, else with 1.",
     )
     .argument("<model>", "a folder, or a JSON file that names the parts")
     .addHelpText("after", examples({ "posegen models verify weights/posegen-mini": "The embedded model" }))
     .action(async (model: string) => {
-      const { describeChecks } = await import("../../models/verify-model.ts");
-      const { text, isWhole } = await describeChecks(model);
+      const [{ describeChecks }, { runWithBytes }] = await Promise.all([
+        import("../../models/verify-model.ts"),
+        import("../run-with-bytes.ts"),
+      ]);
+      const { text, isWhole } = await runWithBytes("Nothing was changed.", (options) =>
+        describeChecks(model, options),
+      );
       console.log(text);
       if (!isWhole) process.exitCode = 1;
     });

@@ -9,7 +9,7 @@ import { explainWriteFailure } from "../../../files/atomic-file.ts";
 import { UserError } from "../../../tensor/errors.ts";
 import { type HubAccess, hubFetch } from "./access.ts";
 import { AnswerError, EarlyEndError, explainHubFailure, isPassing, reasonOf } from "./failure.ts";
-import type { RemoteFile } from "./repository.ts";
+import type { Digest, RemoteFile } from "./repository.ts";
 
 export interface FetchOptions {
   readonly access: HubAccess;
@@ -56,9 +56,22 @@ export async function fetchFile(
 export async function isFetched(file: RemoteFile, path: string, signal: AbortSignal): Promise<boolean> {
   const found = await stat(path).catch(() => null);
   if (!found?.isFile() || found.size !== file.numBytes) return false;
-  const hash = hashOf(file);
-  await readInto(hash, path, signal);
-  return hash.digest("hex") === file.digest.hex;
+  return (await digestOf(path, file.digest.kind, found.size, { signal })) === file.digest.hex;
+}
+
+/**
+ * The digest of a file as the Hub counts it, in hexadecimal.
+ * @param onBytes told of bytes as they are read
+ */
+export async function digestOf(
+  path: string,
+  kind: Digest["kind"],
+  numBytes: number,
+  { signal, onBytes }: { readonly signal?: AbortSignal; readonly onBytes?: (numBytes: number) => void },
+): Promise<string> {
+  const hash = hashOf(kind, numBytes);
+  await readInto(hash, path, signal, onBytes);
+  return hash.digest("hex");
 }
 
 /** Appends to a file until it is as long as it should be. @returns the hash of everything in it */
@@ -67,7 +80,7 @@ async function fill(
   path: string,
   { pausesMs = PAUSES_MS, ...options }: FetchOptions,
 ): Promise<Hash> {
-  const hash = hashOf(file);
+  const hash = hashOf(file.digest.kind, file.numBytes);
   const handle = await open(path, "a");
   try {
     const { size } = await handle.stat();
@@ -134,14 +147,21 @@ async function* bytesFrom(
   }
 }
 
-function hashOf({ digest, numBytes }: RemoteFile): Hash {
-  if (digest.kind === "sha256") return createHash("sha256");
+function hashOf(kind: Digest["kind"], numBytes: number): Hash {
+  if (kind === "sha256") return createHash("sha256");
   return createHash("sha1").update(`blob ${numBytes}\0`);
 }
 
-async function readInto(hash: Hash, path: string, signal: AbortSignal): Promise<void> {
-  for await (const part of createReadStream(path, { highWaterMark: 1 << 20, signal })) {
-    hash.update(part as Uint8Array);
+async function readInto(
+  hash: Hash,
+  path: string,
+  signal?: AbortSignal,
+  onBytes: (numBytes: number) => void = () => {},
+): Promise<void> {
+  for await (const part of createReadStream(path, { highWaterMark: 1 << 20, ...(signal && { signal }) })) {
+    const bytes = part as Uint8Array;
+    hash.update(bytes);
+    onBytes(bytes.byteLength);
   }
 }
 
