@@ -1,5 +1,6 @@
-import { access, mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "../files/exists.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
@@ -33,7 +34,7 @@ const AVERAGE = "average";
 
 /**
  * Writes `step-NNNNNNNN.safetensors` into a run's folder and removes all but the newest `keep` of them.
- * @param fingerprint hash of the configuration; a resume with another one is refused
+ * @param fingerprint JSON of all that determines the run; a resume with another one is refused
  */
 export async function saveCheckpoint(
   folder: string,
@@ -128,11 +129,7 @@ function arraysOf(tensors: Readonly<Record<string, Tensor<"float32">>>): Arrays 
 }
 
 async function listCheckpoints(folder: string): Promise<string[]> {
-  const exists = await access(folder).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) return [];
+  if (!(await exists(folder))) return [];
   const names = await readdir(folder);
   return names.filter((name) => name.startsWith(PREFIX) && name.endsWith(EXTENSION)).sort();
 }

@@ -5,7 +5,15 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { UNSEEN_HAND, BODY_POINTS } from "../media/pose-keypoints.ts";
 import { Random } from "../tensor/random.ts";
 import { sizeOf } from "../tensor/tensor.ts";
-import { ClipDataset, type StoredClip, clipShapes, shardName, storedPoses, writeClips } from "./dataset.ts";
+import {
+  ClipDataset,
+  type StoredClip,
+  clipShapes,
+  heldDatasetBytes,
+  shardName,
+  storedPoses,
+  writeClips,
+} from "./dataset.ts";
 import { DATASET_JSON, type DatasetIndex, datasetJson, readDatasetIndex } from "./dataset-index.ts";
 
 let folder: string;
@@ -76,6 +84,16 @@ test("clips come back as they were written, whatever is kept in memory", async (
     expect(clips[3]).toEqual(expected);
     expect(clips.map(({ tokens }) => tokens[0])).toEqual([2, 0, 1, 2, 1]);
   }
+});
+
+test("what a dataset takes in memory is foreseen", async () => {
+  await writeDataset();
+  const dataset = await ClipDataset.open(folder);
+  const { poses: _, ...fields } = clip(0);
+  const perClip = Object.values(fields).reduce((sum, { byteLength }) => sum + byteLength, 0);
+  expect(heldDatasetBytes(dataset.index)).toBe(3 * perClip);
+  const shapes = { ...SHAPES, video: [2, 2, 4000, 4000, 8] };
+  expect(heldDatasetBytes({ ...dataset.index, shapes })).toBe(2e9);
 });
 
 test("poses are shares of the picture", async () => {

@@ -1,6 +1,6 @@
-import { access } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { exists } from "../files/exists.ts";
 import type { PoseKeypoints } from "../media/pose-keypoints.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
@@ -141,14 +141,6 @@ function stack(
   return { dtype, shape: [arrays.length, ...shape], data: all };
 }
 
-/** True once a file of clips has been written. Files appear whole or not at all. */
-export async function hasClips(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 type Fields = Readonly<Record<keyof TrainingClip, Float32Array | Uint8Array | Int32Array>>;
 
 export interface OpenDatasetOptions {
@@ -159,6 +151,15 @@ export interface OpenDatasetOptions {
 }
 
 const DEFAULT_MEMORY_BYTES = 2e9;
+
+/** Bytes of a dataset that are in memory once a training has drawn from all of it. */
+export function heldDatasetBytes({ shapes, clips }: DatasetIndex): number {
+  const perClip = FIELDS.reduce(
+    (sum, field) => sum + (STORED[field] === "uint8" ? 1 : 4) * sizeOf(shapes[field]),
+    0,
+  );
+  return Math.min(DEFAULT_MEMORY_BYTES, clips.length * perClip);
+}
 
 /** Clips of a folder with a `dataset.json`, of rendered people or from videos. */
 export class ClipDataset {
@@ -193,11 +194,14 @@ export class ClipDataset {
     return this.index.shapes;
   }
 
-  /** Waits until the files of the first `numClips` clips exist, for datasets that grow while training runs. */
+  /**
+   * Waits until the files of the first `numClips` clips exist, for datasets that grow while training runs. Files appear
+   * whole or not at all.
+   */
   async waitFor(numClips: number, signal?: AbortSignal): Promise<void> {
     for (const { file } of this.index.clips.slice(0, numClips)) {
       if (this.present.has(file)) continue;
-      while (!(await hasClips(join(this.folder, file)))) await sleep(2000, undefined, { signal });
+      while (!(await exists(join(this.folder, file)))) await sleep(2000, undefined, { signal });
       this.present.add(file);
     }
   }

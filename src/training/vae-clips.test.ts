@@ -4,7 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Random } from "../tensor/random.ts";
-import { type VaeClip, drawVaeBatch, loadVaeClips, renderVaeClips, saveVaeClips } from "./vae-clips.ts";
+import { drawVaeBatch } from "./vae-batch.ts";
+import { type VaeClip, loadVaeClips, renderVaeClips, saveVaeClips, vaeClipBytes } from "./vae-clips.ts";
 
 const SHAPE = { batch: 12, numFrames: 5, height: 32, width: 32 };
 const LATENTS = [12, 16, 2, 4, 4];
@@ -33,7 +34,11 @@ afterAll(() => rm(folder, { recursive: true }));
 test("clips survive being written and read", async () => {
   const path = join(folder, "clips.safetensors");
   await saveVaeClips(path, clips);
-  expect((await loadVaeClips(path)).map(digest)).toEqual(clips.map(digest));
+  const loaded = await loadVaeClips(path);
+  expect(loaded.map(digest)).toEqual(clips.map(digest));
+  const { frames, skeleton, handNormals, mask, face } = loaded[0]!;
+  const bytes = [frames, skeleton, handNormals, mask, face].reduce((sum, { length }) => sum + length, 0);
+  expect(vaeClipBytes(6)).toBe(bytes);
 });
 
 test("a clip depends on its number alone", () => {

@@ -1,6 +1,7 @@
 /** What the fits of encoder and decoder share; see `initialVaeWeights`. */
 import { type Random } from "../tensor/random.ts";
 import { type Tensor } from "../tensor/tensor.ts";
+import { type ChannelStatistics } from "./latent-statistics.ts";
 import { type Moments } from "./linear-algebra.ts";
 import { type LayerFeatures } from "./vae-features.ts";
 import { type VaeWeights } from "./vae-layout.ts";
@@ -28,11 +29,6 @@ export interface VaeInit {
     layer: string,
     sample: (features: LayerFeatures, add: (vector: Float64Array) => void) => void,
   ): Promise<Moments>;
-  /** Mean and deviation of each latent channel. */
-  latentStatistics(): Promise<LatentStatistics>;
-}
-
-export interface LatentStatistics {
-  readonly mean: readonly number[];
-  readonly deviation: readonly number[];
+  /** Of each latent channel. */
+  latentStatistics(): Promise<readonly ChannelStatistics[]>;
 }

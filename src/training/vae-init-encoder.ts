@@ -80,12 +80,12 @@ export async function fitLatents(config: WanVaeConfig, init: VaeInit): Promise<v
     weights.setTap("encoder.head.2", z, zDim + z, OWN_TAP, -1);
     weights.setTap("conv1", z, z, 0, 1);
   }
-  const { mean, deviation } = await init.latentStatistics();
-  const scales = deviation.map((x) => 1 / Math.sqrt(Math.max(x, 1e-6)));
-  const total = Math.sqrt(scales.reduce((sum, s, z) => sum + (s * deviation[z]!) ** 2, 0) / zDim);
+  const channels = await init.latentStatistics();
+  const scales = channels.map(({ deviation }) => 1 / Math.sqrt(Math.max(deviation, 1e-6)));
+  const total = Math.sqrt(scales.reduce((sum, s, z) => sum + (s * channels[z]!.deviation) ** 2, 0) / zDim);
   scales.forEach((scale, z) => {
     weights.setTap("conv1", z, z, 0, scale / total);
-    weights.bias("conv1")[z] = (-mean[z]! * scale) / total;
+    weights.bias("conv1")[z] = (-channels[z]!.mean * scale) / total;
   });
 }
 

@@ -2,12 +2,13 @@ import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor } from "../tensor/tensor.ts";
+import { type ChannelStatistics, LatentStatistics } from "./latent-statistics.ts";
 import { Moments } from "./linear-algebra.ts";
 import { fitDecoder } from "./vae-init-decoder.ts";
 import { fitEncoder, fitLatents } from "./vae-init-encoder.ts";
 import { VaeWeights, vaeLevels } from "./vae-layout.ts";
 import { VaeProbe } from "./vae-features.ts";
-import { type LatentStatistics, type VaeInit } from "./vae-fit.ts";
+import { type VaeInit } from "./vae-fit.ts";
 import { type Params } from "./train.ts";
 
 /**
@@ -99,23 +100,13 @@ export async function latentStatistics(
   probe: VaeProbe,
   weights: Params,
   clips: readonly Tensor<"float32">[],
-): Promise<LatentStatistics> {
-  let sums: Float64Array | undefined;
-  let squares = new Float64Array();
-  let count = 0;
+): Promise<ChannelStatistics[]> {
+  let statistics: LatentStatistics | undefined;
   for (const clip of clips) {
     const { shape, data } = (await probe.run(weights, clip)).mu;
-    const perChannel = data.length / shape[1]!;
-    sums ??= new Float64Array(shape[1]!);
-    if (squares.length === 0) squares = new Float64Array(shape[1]!);
-    count += perChannel;
-    for (let i = 0; i < data.length; i++) {
-      sums[Math.floor(i / perChannel)]! += data[i]!;
-      squares[Math.floor(i / perChannel)]! += data[i]! ** 2;
-    }
+    statistics ??= new LatentStatistics(shape[1]!);
+    statistics.add(data);
   }
-  invariant(sums, "no clips to measure");
-  const mean = Array.from(sums, (sum) => sum / count);
-  const deviation = Array.from(squares, (x, z) => Math.sqrt(Math.max(0, x / count - mean[z]! ** 2)));
-  return { mean, deviation };
+  invariant(statistics, "no clips to measure");
+  return statistics.channels;
 }

@@ -1,7 +1,9 @@
-import { access, mkdir, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { exists } from "../files/exists.ts";
 import { type WanVaeConfig, numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { type Checkpoint } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, sizeOf } from "../tensor/tensor.ts";
@@ -9,7 +11,8 @@ import { splitBatch } from "./accumulate.ts";
 import { averagedParams, newestStep, type TrainingState } from "./checkpoint.ts";
 import { adamW } from "./optimizer.ts";
 import { type Params, type TrainOptions, compileTrainStep, train } from "./train.ts";
-import { type VaeClip, drawVaeBatch, loadVaeClips, renderVaeClips, saveVaeClips } from "./vae-clips.ts";
+import { drawVaeBatch } from "./vae-batch.ts";
+import { type VaeClip, loadVaeClips, renderVaeClips, saveVaeClips, vaeClipBytes } from "./vae-clips.ts";
 import { VaeProbe } from "./vae-features.ts";
 import { initialVaeWeights, latentStatistics } from "./vae-init.ts";
 import { VaeWeights } from "./vae-layout.ts";
@@ -105,6 +108,11 @@ export function trainableOfVae(part: VaePart): (key: string) => boolean {
   return part === "all" ? () => true : (key) => key.startsWith("decoder.") || key.startsWith("conv2.");
 }
 
+/** Bytes of rendered clips in memory. */
+export function heldVaeClipBytes(numClips: number): number {
+  return numClips * vaeClipBytes(CLIP_FRAMES);
+}
+
 /** Clips that are never trained on, from a run's folder. */
 export function heldOutClips(folder: string, count: number): Promise<VaeClip[]> {
   return clipsAt(join(folder, "heldout.safetensors"), FIRST_HELD_OUT, count);
@@ -122,9 +130,13 @@ async function finish(
   if (part === "all") {
     const windows = drawWindows(clips, shape, seed);
     const probe = await VaeProbe.open(config, windows[0]!.shape, []);
-    const { mean, deviation } = await latentStatistics(probe, weights, windows);
+    const channels = await latentStatistics(probe, weights, windows);
     await probe.release();
-    measured = { ...config, latentMean: mean, latentStd: deviation };
+    measured = {
+      ...config,
+      latentMean: channels.map(({ mean }) => mean),
+      latentStd: channels.map(({ deviation }) => deviation),
+    };
   }
   await writeFile(join(folder, VAE_CONFIG), `${JSON.stringify(measured, null, 1)}\n`);
 }
@@ -170,20 +182,12 @@ async function firstWeights(
     log("fitting the analytic start");
     await writeSafetensors(path, await initialVaeWeights(config, drawWindows(clips, shape, seed), seed, log));
   }
-  return readTensors(path);
+  return readTensors(await openCheckpoint(path));
 }
 
-/** All tensors of a file as float32. */
-export async function readTensors(path: string): Promise<Record<string, Tensor<"float32">>> {
-  const file = await openCheckpoint(path);
+/** All tensors of a checkpoint as float32. */
+export async function readTensors(file: Checkpoint): Promise<Record<string, Tensor<"float32">>> {
   const weights: Record<string, Tensor<"float32">> = {};
   for (const key of file.tensors.keys()) weights[key] = await file.readFloat32(key);
   return weights;
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,12 +1,13 @@
 /** Looks at a dataset: measures its clips, and writes a page about them. */
 import { join } from "node:path";
 import { writeFileAtomically } from "../../files/atomic-file.ts";
+import { exists } from "../../files/exists.ts";
 import { encodeImage } from "../../media/image.ts";
 import { UserError } from "../../tensor/errors.ts";
-import { ClipDataset, hasClips } from "../../training/dataset.ts";
+import { ClipDataset } from "../../training/dataset.ts";
 import type { DatasetIndex } from "../../training/dataset-index.ts";
+import { type ChannelStatistics, LatentStatistics } from "../../training/latent-statistics.ts";
 import { identifyEncoders, openEncoders } from "./encoders.ts";
-import { LatentStatistics } from "./latent-statistics.ts";
 import { CoverageGrid, type PoseFigures, poseFigures } from "./pose-figures.ts";
 import { sampleSheet } from "./sample-sheet.ts";
 import { statsPage } from "./stats-page.ts";
@@ -38,7 +39,7 @@ export interface DatasetMeasures {
   readonly handGrid: CoverageGrid;
   /** Share of the latent cells that the person covers at least half, by clip. */
   readonly coverage: readonly number[];
-  readonly latents: LatentStatistics["channels"];
+  readonly latents: readonly ChannelStatistics[];
   /** Empty where no model was given. */
   readonly samples: readonly ClipSample[];
 }
@@ -74,7 +75,7 @@ async function presentClips({ folder, index }: ClipDataset): Promise<number[]> {
   const files = new Map<string, boolean>();
   const present: number[] = [];
   for (const [i, { file }] of index.clips.entries()) {
-    if (!files.has(file)) files.set(file, await hasClips(join(folder, file)));
+    if (!files.has(file)) files.set(file, await exists(join(folder, file)));
     if (files.get(file)) present.push(i);
   }
   return present;

@@ -1,8 +1,9 @@
 /** A dataset of rendered people. */
 import { join, resolve } from "node:path";
+import { exists } from "../../files/exists.ts";
 import { checkOptions } from "../../pipeline/request.ts";
 import { UserError } from "../../tensor/errors.ts";
-import { hasClips, shardName } from "../../training/dataset.ts";
+import { shardName } from "../../training/dataset.ts";
 import { type DatasetIndex, datasetJson, readDatasetIndex } from "../../training/dataset-index.ts";
 import type { ClipRecipe } from "../../training/render-training-clip.ts";
 import { avatarIndex, CLIPS_PER_SHARD } from "./avatar-series.ts";
@@ -39,7 +40,7 @@ export async function renderDataset(
     const numFiles = Math.ceil(numClips / CLIPS_PER_SHARD);
     const unfinished: AvatarJob[] = [];
     for (let shard = 0; shard < numFiles; shard++) {
-      if (!(await hasClips(join(out, shardName(shard))))) unfinished.push(shard);
+      if (!(await exists(join(out, shardName(shard))))) unfinished.push(shard);
     }
     const setup: AvatarSetup = { kind: "avatar", model, out, recipe, shapes, fingerprint };
     const reused = numFiles - unfinished.length;

@@ -1,5 +1,6 @@
 /** Charts of a dataset's figures, as SVG elements. */
 import * as Plot from "@observablehq/plot";
+import type { ChannelStatistics } from "../../training/latent-statistics.ts";
 import { BASE, type ChartDocument, INK, svg } from "../charts.ts";
 import type { CoverageGrid } from "./pose-figures.ts";
 
@@ -77,11 +78,8 @@ export function coverageMap(document: ChartDocument, grid: CoverageGrid): string
 }
 
 /** Per channel the mean, and one deviation to either side. */
-export function channelRanges(
-  document: ChartDocument,
-  channels: readonly { readonly channel: number; readonly mean: number; readonly deviation: number }[],
-): string {
-  const ranges = channels.map(({ channel, mean, deviation }) => {
+export function channelRanges(document: ChartDocument, channels: readonly ChannelStatistics[]): string {
+  const ranges = channels.map(({ mean, deviation }, channel) => {
     return { channel, mean, low: mean - deviation, high: mean + deviation };
   });
   const marks = [

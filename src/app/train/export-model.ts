@@ -1,7 +1,8 @@
 /** Makes a model folder of trainings: `posegen train export`. */
-import { access } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { MODEL_FILES, type ModelPart, openModelFolder } from "../../diffusion/model-folder.ts";
+import { exists } from "../../files/exists.ts";
+import { openCheckpoint } from "../../runtime/checkpoint.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { loadAverages } from "../../training/checkpoint.ts";
 import { readDatasetIndex } from "../../training/dataset-index.ts";
@@ -101,13 +102,6 @@ async function sizeOfClips(config: DenoiserConfig): Promise<{ width: number; hei
   return { width: width ?? index.width, height: height ?? index.height, fps: fps ?? index.fps };
 }
 
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 async function sortRuns(folders: readonly string[]): Promise<Runs> {
   const runs: Runs = {};
   for (const folder of folders) {
@@ -133,5 +127,5 @@ async function phase(training: DenoiserTraining | undefined): Promise<PartWriter
 
 async function vaePart(folder: string): Promise<PartWriter> {
   if (await isModelFolder(folder)) return copyOf(join(folder, MODEL_FILES.vae));
-  return halfPrecision(await readTensors(join(folder, VAE_WEIGHTS)));
+  return halfPrecision(await readTensors(await openCheckpoint(join(folder, VAE_WEIGHTS))));
 }

@@ -114,7 +114,6 @@ beforeAll(async () => {
     losses[kind] = await train(kind, join(folder, kind));
   }
 }, 300_000);
-afterAll(async () => {});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Losses as the golden file has them: one line a step, columns by phase. */

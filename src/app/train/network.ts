@@ -29,16 +29,7 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
   });
   const width = config.width ?? index!.width;
   const height = config.height ?? index!.height;
-  if (index) {
-    const { folder } = config.dataset;
-    checkDataset(
-      config,
-      source,
-      { folder, index, interpolates: config.kind === "phase2" },
-      { width, height },
-    );
-  }
-  if (index) await checkOtherDatasets(config, source, index, { width, height });
+  if (index) await checkDatasets(config, source, index, { width, height });
   const network = {
     models: source.models,
     size: {
@@ -55,13 +46,16 @@ export async function openNetwork(config: DenoiserConfig, isPlan: boolean): Prom
   return { source, network, width, height, index };
 }
 
-/** Those of `interpolation` and of sample sheets, which would otherwise be missed after hours. */
-async function checkOtherDatasets(
+/** Of the dataset, and of those of `interpolation` and of sample sheets, which would otherwise be missed after hours. */
+async function checkDatasets(
   config: DenoiserConfig,
   source: ModelSource,
   ownIndex: DatasetIndex,
   size: { readonly width: number; readonly height: number },
 ): Promise<void> {
+  const { folder: own } = config.dataset;
+  const isPhase2 = config.kind === "phase2";
+  checkDataset(config, source, { folder: own, index: ownIndex, interpolates: isPhase2 }, size);
   const pasted = "interpolation" in config ? config.interpolation.folder : null;
   if (pasted !== null) {
     const clips = { folder: pasted, index: await readDatasetIndex(pasted), interpolates: true };
@@ -70,13 +64,10 @@ async function checkOtherDatasets(
   const { everySteps, folder, clips: shown } = config.samples;
   if (everySteps === null) return;
   const index = folder === null ? ownIndex : await readDatasetIndex(folder);
-  if (folder !== null) {
-    checkDataset(config, source, { folder, index, interpolates: config.kind === "phase2" }, size);
-  }
-  if (shown.some((clip) => clip < index.clips.length)) return;
-  throw new UserError(
-    `samples.clips is ${shown.join(", ")}; ${folder ?? config.dataset.folder} has clips 0 to ${index.clips.length - 1}`,
-  );
+  if (folder !== null) checkDataset(config, source, { folder, index, interpolates: isPhase2 }, size);
+  const { length } = index.clips;
+  if (shown.some((clip) => clip < length)) return;
+  throw new UserError(`samples.clips is ${shown.join(", ")}; ${folder ?? own} has clips 0 to ${length - 1}`);
 }
 
 function checkDataset(

@@ -2,12 +2,15 @@
 import { matmulSpeed } from "../../runtime/measure.ts";
 import type { Checkpoint, TensorEntry } from "../../runtime/safetensors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
+import { heldDatasetBytes } from "../../training/dataset.ts";
+import { readDatasetIndex } from "../../training/dataset-index.ts";
 import {
   type DenoiserNetwork,
   type StageCost,
   sharedStages,
   stageCost,
 } from "../../training/denoiser-run.ts";
+import { heldVaeClipBytes } from "../../training/vae-train.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig } from "./config.ts";
 import { staysInFiles } from "./denoiser-setup.ts";
 import { ownCores } from "./in-group.ts";
@@ -72,10 +75,12 @@ interface Stage extends Pick<StagePlan, "name" | "numSteps" | "tokens"> {
   readonly cost: StageCost;
   /** Of weights that do not learn, as far as they are in memory. */
   readonly frozenBytes: number;
+  /** Of clips that are kept in memory. */
+  readonly clipBytes: number;
 }
 
 function planStage(
-  { batch, numPasses, cost, frozenBytes, ...stage }: Stage,
+  { batch, numPasses, cost, frozenBytes, clipBytes, ...stage }: Stage,
   numProcesses: number,
   gflops: number,
 ): StagePlan {
@@ -85,13 +90,18 @@ function planStage(
     samplesPerStep: numPasses * batch,
     flopsPerStep,
     memoryBytes:
-      PROGRAM_BYTES + frozenBytes + TRAINED_COPIES * cost.trainableBytes + WORKING_FACTOR * cost.workingBytes,
+      PROGRAM_BYTES +
+      frozenBytes +
+      clipBytes +
+      TRAINED_COPIES * cost.trainableBytes +
+      WORKING_FACTOR * cost.workingBytes,
     estimatedMs: (stage.numSteps * flopsPerStep) / numProcesses / (SPEED_SHARE * gflops * 1e6),
   };
 }
 
 async function denoiserStages(config: DenoiserConfig, numProcesses: number): Promise<Stage[]> {
   const { network, source } = await openNetwork(config, true);
+  const clipBytes = await heldClipBytes(config);
   const stored = staysInFiles(config) && source.folder ? await openModelWeights(source.folder) : null;
   return sharedStages(config, { size: numProcesses }).map((stage, i) => {
     const numFrames = 4 * stage.latentFrames - 3;
@@ -107,8 +117,17 @@ async function denoiserStages(config: DenoiserConfig, numProcesses: number): Pro
       tokens: tokensOf(network, stage.latentFrames),
       cost,
       frozenBytes,
+      clipBytes,
     };
   });
+}
+
+/** Of the datasets that are there already. */
+async function heldClipBytes(config: DenoiserConfig): Promise<number> {
+  const pasted = "interpolation" in config ? config.interpolation.folder : null;
+  const folders = [config.dataset.folder, ...(pasted === null ? [] : [pasted])];
+  const indexes = await Promise.all(folders.map((folder) => readDatasetIndex(folder).catch(() => null)));
+  return indexes.reduce((sum, index) => sum + (index ? heldDatasetBytes(index) : 0), 0);
 }
 
 /** Bytes of weights as they are stored, as a share of what they take as float32. */
@@ -125,13 +144,12 @@ function tokensOf({ models, size }: DenoiserNetwork, latentFrames: number): Stag
 }
 
 async function vaeStages(config: VaeConfig): Promise<Stage[]> {
-  const { window, from, model, steps } = config;
+  const { window, from, model, steps, clips } = config;
   // A VAE that is still to be trained has the size that the settings name.
   const found = from === null ? null : await openVaeFiles(from).catch(() => null);
   const architecture = found?.config ?? VAE_PRESETS[model];
   const name = `windows of ${window.width}x${window.height}, ${window.numFrames} frames`;
   const cost = vaeStageCost(config, architecture);
-  const frozenBytes = cost.weightBytes - cost.trainableBytes;
   return [
     {
       name,
@@ -140,7 +158,8 @@ async function vaeStages(config: VaeConfig): Promise<Stage[]> {
       numPasses: config.accumulate,
       tokens: null,
       cost,
-      frozenBytes,
+      frozenBytes: cost.weightBytes - cost.trainableBytes,
+      clipBytes: heldVaeClipBytes(clips.train + clips.heldOut),
     },
   ];
 }

@@ -1,8 +1,9 @@
 /** The folder of a training: what it was started with, and who works in it. */
-import { access, mkdir } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { writeFileAtomically } from "../../files/atomic-file.ts";
+import { exists } from "../../files/exists.ts";
 import { takeLock } from "../../pipeline/lock.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { newestStep } from "../../training/checkpoint.ts";
@@ -39,11 +40,7 @@ export async function writeRunConfig(config: TrainingConfig): Promise<void> {
 /** The settings of a run. @throws UserError when the folder is none of a training */
 export async function readRunConfig(folder: string): Promise<TrainingConfig> {
   const path = join(folder, CONFIG_FILE);
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) {
+  if (!(await exists(path))) {
     throw new UserError(
       `${folder} is no folder of a training: it has no ${CONFIG_FILE}, which holds the settings it was made with`,
     );

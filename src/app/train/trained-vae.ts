@@ -1,9 +1,10 @@
 /** The VAE whose latents a dataset holds. */
 import { createHash } from "node:crypto";
-import { access, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { VideoVae } from "../../diffusion/latents.ts";
 import { MODEL_FILES, MODEL_JSON, openModelFolder } from "../../diffusion/model-folder.ts";
+import { exists } from "../../files/exists.ts";
 import { createImage } from "../../media/pixels.ts";
 import { type WanVaeConfig, numLatentFrames } from "../../models/wan-vae/config.ts";
 import { openCheckpoint } from "../../runtime/checkpoint.ts";
@@ -99,11 +100,4 @@ export async function blackLatents(
 /** Whether a folder is a model folder rather than that of a training. */
 export function isModelFolder(folder: string): Promise<boolean> {
   return exists(join(folder, MODEL_JSON));
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -4,9 +4,9 @@ import type { WanVaeConfig } from "../../models/wan-vae/config.ts";
 import type { StageCost } from "../../training/denoiser-run.ts";
 import { addGradients } from "../../training/train.ts";
 import { buildVaeLoss } from "../../training/vae-loss.ts";
-import { type VaeRun, trainableOfVae } from "../../training/vae-train.ts";
+import { type VaeRun, readTensors, trainableOfVae } from "../../training/vae-train.ts";
 import { UserError } from "../../tensor/errors.ts";
-import { type Tensor, sizeOf } from "../../tensor/tensor.ts";
+import { sizeOf } from "../../tensor/tensor.ts";
 import type { VaeConfig } from "./config.ts";
 import { VAE_PRESETS } from "./model-source.ts";
 import { openVaeFiles } from "./trained-vae.ts";
@@ -17,12 +17,10 @@ export async function setUpVae(config: VaeConfig, threads: number): Promise<VaeR
     throw new UserError("part is decoder, which goes on with a VAE; name its folder in `from`");
   }
   const start = config.from === null ? null : await openVaeFiles(config.from);
-  const weights: Record<string, Tensor<"float32">> = {};
-  for (const key of start?.weights.tensors.keys() ?? []) weights[key] = await start!.weights.readFloat32(key);
   return {
     config: start?.config ?? VAE_PRESETS[config.model],
     part: config.part,
-    start: start ? weights : config.start,
+    start: start ? await readTensors(start.weights) : config.start,
     shape: config.window,
     accumulate: config.accumulate,
     numClips: config.clips.train,

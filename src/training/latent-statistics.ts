@@ -1,3 +1,8 @@
+export interface ChannelStatistics {
+  readonly mean: number;
+  readonly deviation: number;
+}
+
 /** Mean and deviation of each channel of latents, collected clip by clip. */
 export class LatentStatistics {
   private readonly sums: Float64Array;
@@ -22,11 +27,11 @@ export class LatentStatistics {
   }
 
   /** By channel. */
-  get channels(): { readonly channel: number; readonly mean: number; readonly deviation: number }[] {
-    return Array.from(this.sums, (sum, channel) => {
+  get channels(): ChannelStatistics[] {
+    return Array.from(this.sums, (sum, channel): ChannelStatistics => {
       const mean = sum / Math.max(1, this.count);
       const variance = this.squares[channel]! / Math.max(1, this.count) - mean ** 2;
-      return { channel, mean, deviation: Math.sqrt(Math.max(0, variance)) };
+      return { mean, deviation: Math.sqrt(Math.max(0, variance)) };
     });
   }
 }
