@@ -53,6 +53,7 @@ describe("faults name what to mend", () => {
     [{ drop: { hands: 2 } }, "drop.hands: "],
     [{ width: 100 }, "width: "],
     [{ kept: {} }, 'there is no key "kept"'],
+    [{ kind: "phase2", drop: { pose: 0.05 } }, "drop.pose is 0.05; phase2 needs 0"],
     [
       { stages: [...MINIMAL.stages, { untilStep: 10, latentFrames: 3, batch: 2 }] },
       "stages.1.untilStep is 10, which is not after the stage before it (10)",

@@ -63,6 +63,7 @@ export function checkTrainingConfig(value: unknown, where: string): TrainingConf
   const result = schema.safeParse(value);
   if (!result.success) throw new UserError(`${where}: ${explainIssues(result.error, schema)}`);
   checkStages(result.data, where);
+  checkKeptFrames(result.data, where);
   return result.data;
 }
 
@@ -75,6 +76,15 @@ function checkStages(config: TrainingConfig, where: string): void {
       `${where}: stages.${i}.untilStep is ${untilStep}, which is not after the stage before it (${previous})`,
     );
   });
+}
+
+/** What the mask keeps stands in the skeleton's place: it must not promise what is left out. */
+function checkKeptFrames(config: TrainingConfig, where: string): void {
+  if (config.kind !== "phase2" || config.drop.pose === 0) return;
+  throw new UserError(
+    `${where}: drop.pose is ${config.drop.pose}; phase2 needs 0, because the frames that its mask keeps stand in the ` +
+      "skeleton's place",
+  );
 }
 
 /** All steps of a training. */

@@ -199,7 +199,7 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
         ),
       })
       .prefault({}),
-    "how samples are generated, and the defaults of an exported model",
+    "how samples are generated, and the defaults of an exported model, unless it starts from a model folder, whose stay",
     "published code",
   ),
 });
