@@ -74,16 +74,17 @@ export function denoiserBatch(
   const { data: mask } = keepMask(numFrames, sampling.headFrames, sampling.tailFrames, h, w);
   const black = blackVideo(absent, f, size);
   const levelAt = noiseLevels(sampling.shift, sampling.timestepWeighting);
+  const firstOf = (latents: Float32Array) => firstLatentFrames(latents, C, f, h * w);
   const samples = clips.map((clip) => {
     const { sigma, weight } = levelAt(random.uniform());
-    const video = head(clip.video, C, f, h * w);
+    const video = firstOf(clip.video);
     const noise = random.normals(video.length);
     const isAbsent = drawAbsent(sampling, random);
     return {
       latents: addNoise(video, noise, sigma),
       target: velocityTarget(video, noise),
-      cond: joined([mask, isAbsent.pose ? black : head(clip.pose, C, f, h * w)]),
-      hand: isAbsent.hand ? black : head(clip.hand, C, f, h * w),
+      cond: joined([mask, isAbsent.pose ? black : firstOf(clip.pose)]),
+      hand: isAbsent.hand ? black : firstOf(clip.hand),
       ref: isAbsent.reference ? absent.blackFirst : clip.reference,
       weight: errorWeights(clip, f * h * w, sampling).map((x) => weight * x),
       timestep: Float32Array.of(1000 * sigma),
@@ -131,8 +132,13 @@ function joined(parts: readonly Float32Array[]): Float32Array<ArrayBuffer> {
   return whole;
 }
 
-/** The first latent frames of [C, f, plane], as a dense array. */
-function head(source: Float32Array, channels: number, latentFrames: number, plane: number): Float32Array {
+/** The first latent frames of a clip's latents [C, f, plane], as a dense array. */
+export function firstLatentFrames(
+  source: Float32Array,
+  channels: number,
+  latentFrames: number,
+  plane: number,
+): Float32Array {
   const stride = source.length / channels;
   const length = latentFrames * plane;
   if (stride === length) return source;

@@ -3,7 +3,7 @@ import { type Random } from "../tensor/random.ts";
 import { type Tensor } from "../tensor/tensor.ts";
 import { type ChannelStatistics } from "./latent-statistics.ts";
 import { type Moments } from "./linear-algebra.ts";
-import { type LayerFeatures } from "./vae-features.ts";
+import { type LayerFeatures } from "./vae-probe.ts";
 import { type VaeWeights } from "./vae-layout.ts";
 
 /**

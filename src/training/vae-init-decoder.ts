@@ -2,7 +2,7 @@ import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { invariant } from "../tensor/errors.ts";
 import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
 import { Moments, regression, unexplainedShare } from "./linear-algebra.ts";
-import { type LayerFeatures } from "./vae-features.ts";
+import { type LayerFeatures } from "./vae-probe.ts";
 import { type CodeSizes } from "./vae-init-encoder.ts";
 import { CONSTANT, SAMPLES_PER_CLIP, type VaeInit } from "./vae-fit.ts";
 import { type VaeLevel, channelOf, vaeLevels } from "./vae-layout.ts";

@@ -3,7 +3,7 @@ import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { UserError } from "../tensor/errors.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
-import { VaeProbe } from "./vae-features.ts";
+import { VaeProbe } from "./vae-probe.ts";
 import { initialVaeWeights, latentStatistics } from "./vae-init.ts";
 import { VaeWeights } from "./vae-layout.ts";
 import { type Params } from "./train.ts";

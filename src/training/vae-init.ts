@@ -7,7 +7,7 @@ import { Moments } from "./linear-algebra.ts";
 import { fitDecoder } from "./vae-init-decoder.ts";
 import { fitEncoder, fitLatents } from "./vae-init-encoder.ts";
 import { VaeWeights, vaeLevels } from "./vae-layout.ts";
-import { VaeProbe } from "./vae-features.ts";
+import { VaeProbe } from "./vae-probe.ts";
 import { type VaeInit } from "./vae-fit.ts";
 import { type Params } from "./train.ts";
 

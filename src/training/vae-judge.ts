@@ -2,7 +2,7 @@ import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
 import { type Params } from "./train.ts";
 import { type VaeClip } from "./vae-clips.ts";
-import { VaeProbe } from "./vae-features.ts";
+import { VaeProbe } from "./vae-probe.ts";
 
 /**
  * Mean PSNR over held-out clips in dB; `person` and `face` count only pixels of the person and of the face, `hands` only

@@ -13,7 +13,7 @@ import { adamW } from "./optimizer.ts";
 import { type Params, type TrainOptions, compileTrainStep, train } from "./train.ts";
 import { drawVaeBatch } from "./vae-batch.ts";
 import { type VaeClip, loadVaeClips, renderVaeClips, saveVaeClips, vaeClipBytes } from "./vae-clips.ts";
-import { VaeProbe } from "./vae-features.ts";
+import { VaeProbe } from "./vae-probe.ts";
 import { initialVaeWeights, latentStatistics } from "./vae-init.ts";
 import { VaeWeights } from "./vae-layout.ts";
 import { VaeJudge, type VaeQuality } from "./vae-judge.ts";

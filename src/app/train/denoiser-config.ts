@@ -74,7 +74,7 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
   ),
   vae: freeKey(
     path.nullable().default(null),
-    "folder of a VAE training, or model folder, of the VAE that made the dataset; null: that of `model`",
+    "model folder that made the dataset, as `train export` writes one of a VAE alone; null: `model`",
     OURS,
   ),
   ...common,

@@ -10,6 +10,7 @@ import { flowMatchSchedule } from "../../diffusion/schedule.ts";
 import type { Image } from "../../media/pixels.ts";
 import { type TrainingState, averagedParams } from "../../training/checkpoint.ts";
 import { ClipDataset } from "../../training/dataset.ts";
+import { firstLatentFrames } from "../../training/denoiser-batch.ts";
 import { type Tensor, float32 } from "../../tensor/tensor.ts";
 import { collect } from "../evaluate/collect.ts";
 import { pictureRow } from "../evaluate/contact-sheet.ts";
@@ -63,12 +64,14 @@ async function generateRows(
   const denoiser = model.denoiser(size);
   await denoiser.use(config.kind === "phase2" ? "phase2" : "phase1");
   const shape = latentShapeOf(model.description, size);
+  const [channels, f, h, w] = shape as [number, number, number, number];
+  const part = (latents: Float32Array): Tensor<"float32"> =>
+    float32(firstLatentFrames(latents, channels, f, h * w), [1, ...shape]);
   const rows: Image[] = [];
   for (const index of samples.clips.filter((clip) => clip < dataset.numClips)) {
     const clip = await dataset.clip(index);
-    const part = (latents: Float32Array) => firstFrames(latents, shape);
     const decode = (latents: Tensor<"float32">) => collect(model.vae.decode(latents));
-    const ref = float32(clip.reference, [1, shape[0]!, 1, shape[2]!, shape[3]!]);
+    const ref = float32(clip.reference, [1, channels, 1, h, w]);
     const [reference] = await decode(ref);
     const inputs = await conditionsOf(model, run.sampling, {
       reference: reference!,
@@ -122,13 +125,4 @@ async function conditionsOf(
     },
     subjectTokens: null,
   };
-}
-
-/** The first latent frames of a clip, [1, C, f, h, w]. */
-function firstFrames(latents: Float32Array, shape: readonly number[]): Tensor<"float32"> {
-  const [channels, f, h, w] = shape as [number, number, number, number];
-  const [stride, length] = [latents.length / channels, f * h * w];
-  const out = new Float32Array(channels * length);
-  for (let c = 0; c < channels; c++) out.set(latents.subarray(c * stride, c * stride + length), c * length);
-  return float32(out, [1, ...shape]);
 }

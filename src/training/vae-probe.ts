@@ -1,5 +1,4 @@
-import { type Graph, type Node, type Value, prune } from "../graph/index.ts";
-import { Graph as GraphBuilder, serialize } from "../graph/index.ts";
+import { Graph, type Node, type Value, prune, serialize } from "../graph/index.ts";
 import { type WanVaeConfig } from "../models/wan-vae/config.ts";
 import { FeatureCache } from "../models/wan-vae/feature-cache.ts";
 import { decodeFeatures, encodeMoments } from "../models/wan-vae/model.ts";
@@ -27,7 +26,7 @@ export class VaeProbe {
     videoShape: readonly number[],
     layers: readonly string[],
   ): Promise<VaeProbe> {
-    const graph = new GraphBuilder();
+    const graph = new Graph();
     const video = graph.input("video", videoShape);
     const { mu } = encodeMoments(config, new FeatureCache(graph, "start"), video);
     graph.output("mu", mu);
