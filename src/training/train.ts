@@ -149,17 +149,11 @@ export async function train(
   passesFor: (step: number) => Promise<readonly Batch[]>,
   options: TrainOptions,
 ): Promise<TrainingState> {
-  const { fingerprint, signal, group = ALONE } = options;
+  const { signal, group = ALONE } = options;
   const { numSteps } = options.learningRate;
-  const first = await stepFor(0);
-  const opened = group.rank === 0 ? await RunRecord.open(options) : null;
-  const record = opened?.record;
-  let state = opened?.state ?? startState(initial, first.trainable, options.optimizer);
-  const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !state.params[key]));
-  if (group.size > 1) {
-    await checkAgreement(group, { settings: hashText(fingerprint), "base weights": hashTensors(frozen) });
-  }
-  state = await shareState(group, state);
+  const begun = await begin(await stepFor(0), initial, options);
+  const { record, frozen } = begun;
+  let { state } = begun;
   const weights: Params = { ...frozen, ...state.params };
   const trained: Arrays = Object.fromEntries(
     Object.entries(state.params).map(([key, { data }]) => [key, data]),
@@ -197,6 +191,22 @@ export async function train(
   }
   await record?.save(state);
   return state;
+}
+
+/** The state to go on from, the same in all processes, and what none of them trains. */
+async function begin(
+  { trainable }: TrainStep,
+  initial: Params,
+  options: TrainOptions,
+): Promise<{ readonly record: RunRecord | null; readonly state: TrainingState; readonly frozen: Params }> {
+  const { fingerprint, group = ALONE } = options;
+  const opened = group.rank === 0 ? await RunRecord.open(options) : null;
+  const own = opened?.state ?? startState(initial, trainable, options.optimizer);
+  const frozen = Object.fromEntries(Object.entries(initial).filter(([key]) => !own.params[key]));
+  if (group.size > 1) {
+    await checkAgreement(group, { settings: hashText(fingerprint), "base weights": hashTensors(frozen) });
+  }
+  return { record: opened?.record ?? null, state: await shareState(group, own), frozen };
 }
 
 /** Before weights are changed, and so before a checkpoint could hold them: the newest one stays usable. */
