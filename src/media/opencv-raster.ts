@@ -197,6 +197,10 @@ function clipLine(
 ): [IntPoint, IntPoint] | undefined {
   const [right, bottom] = [width - 1, height - 1];
   let [x1, y1, x2, y2] = [from.x, from.y, to.x, to.y];
+  // Most lines lie inside as they are.
+  if (Math.min(x1, x2, y1, y2) >= 0 && Math.max(x1, x2) <= right && Math.max(y1, y2) <= bottom) {
+    return [from, to];
+  }
   const sideways = (x: number) => (x < 0 ? 1 : 0) + (x > right ? 2 : 0);
   const outside = (x: number, y: number) => sideways(x) + (y < 0 ? 4 : 0) + (y > bottom ? 8 : 0);
   let [c1, c2] = [outside(x1, y1), outside(x2, y2)];
@@ -238,8 +242,13 @@ function clipLine(
 
 function fillRow({ width, height, data }: Image, y: number, left: number, right: number, color: Rgb): void {
   if (y < 0 || y >= height) return;
-  const last = Math.min(width - 1, right);
-  for (let x = Math.max(0, left); x <= last; x++) data.set(color, (y * width + x) * 3);
+  const [r, g, b] = color;
+  const last = (y * width + Math.min(width - 1, right)) * 3;
+  for (let at = (y * width + Math.max(0, left)) * 3; at <= last; at += 3) {
+    data[at] = r;
+    data[at + 1] = g;
+    data[at + 2] = b;
+  }
 }
 
 function setPixel(image: Image, x: number, y: number, color: Rgb): void {

@@ -2,6 +2,7 @@ import type { Image } from "../media/pixels.ts";
 import type { Keypoint } from "../media/pose-keypoints.ts";
 import { readAhead } from "../media/read-ahead.ts";
 import { type DecodeOptions, decodeVideo } from "../media/video.ts";
+import { Lane } from "../runtime/lane.ts";
 import { UserError } from "../tensor/errors.ts";
 import {
   type PersonChoice,
@@ -157,7 +158,12 @@ export class PersonFinder {
    */
   static async load(options: FinderOptions = {}): Promise<PersonFinder> {
     const models = options.eyes?.paths.length ? await OnnxModels.open(options.eyes) : null;
-    const [embedded, hands] = await Promise.all([EmbeddedEyes.load(options), HandTracker.load(options)]);
+    // Either thread has less to do at times: that of bodies then helps with hands.
+    const lane = new Lane();
+    const [embedded, hands] = await Promise.all([
+      EmbeddedEyes.load({ ...options, lane }),
+      HandTracker.load({ ...options, helper: lane }),
+    ]);
     const poses = new PoseTracker(models ? new OnnxEyes(models, embedded, options) : embedded);
     return new PersonFinder(embedded, poses, hands, models && handSurfaceReader(models));
   }

@@ -14,6 +14,8 @@ export interface EmbeddedEyesOptions {
   /** Also gives the person's mask, for about a quarter more time. */
   readonly mask?: boolean;
   readonly cacheFolder?: string;
+  /** The thread to live in, which ends with these eyes; a new one by default. */
+  readonly lane?: Lane;
 }
 
 const RESOLUTION = 256;
@@ -29,7 +31,7 @@ export class EmbeddedEyes implements Eyes {
     private readonly owned: Lane | Session,
   ) {}
 
-  /** Converts the networks at first use (seconds); both run in one thread of their own. */
+  /** Converts the networks at first use (seconds); both run in one thread. */
   static async load(options: EmbeddedEyesOptions = {}): Promise<EmbeddedEyes> {
     const { quality = "heavy", mask = false, cacheFolder } = options;
     const detectorModel = await loadConvertedModel("pose-detector", cacheFolder);
@@ -37,7 +39,7 @@ export class EmbeddedEyes implements Eyes {
       mask ? `pose-${quality}-mask` : `pose-${quality}`,
       cacheFolder,
     );
-    const lane = new Lane();
+    const { lane = new Lane() } = options;
     const detector = await Session.create(detectorModel, { lane, name: "person detector" });
     const landmarker = await Session.create(landmarkModel, { lane, name: "pose network" });
     return new EmbeddedEyes(detector, landmarker, cacheFolder, lane);

@@ -1,5 +1,7 @@
 import { Lane } from "../runtime/lane.ts";
+import type { Runner } from "../runtime/runner.ts";
 import { Session } from "../runtime/session.ts";
+import { SessionPool } from "../runtime/session-pool.ts";
 import { float32 } from "../tensor/tensor.ts";
 import { type Point3, bodyPoint, unrotated } from "./body-landmarks.ts";
 import { type Side, isAtWrist, regionAroundWrist, regionFromBody, regionFromHand } from "./hand-regions.ts";
@@ -38,6 +40,12 @@ const SURE_SCORE = 0.8;
 /** Times a region is moved to where the hand in it was found. Each look centres it better. */
 const MAX_REFINEMENTS = 3;
 
+export interface HandTrackerOptions {
+  readonly cacheFolder?: string;
+  /** Another thread, which looks at hands as well while it has nothing to do. */
+  readonly helper?: Lane;
+}
+
 /**
  * Follows both hands of one person. A hand is looked for where it was in the frame before, moved with the wrist; if
  * that is not convincing, where the body's points put it; and then where a palm is detected around the wrist.
@@ -47,16 +55,17 @@ export class HandTracker {
 
   private constructor(
     private readonly lane: Lane,
-    private readonly landmarker: Session,
+    private readonly landmarker: Runner,
     private readonly palmDetector: Session,
   ) {}
 
-  /** Converts the networks at first use (a second); both run in one thread of their own. */
-  static async load({ cacheFolder }: { readonly cacheFolder?: string } = {}): Promise<HandTracker> {
+  /** Converts the networks at first use (a second); they run in a thread of their own. */
+  static async load({ cacheFolder, helper }: HandTrackerOptions = {}): Promise<HandTracker> {
     const handModel = await loadConvertedModel("hand", cacheFolder);
     const palmModel = await loadConvertedModel("palm-detector", cacheFolder);
     const lane = new Lane();
-    const landmarker = await Session.create(handModel, { lane, name: "hand network" });
+    const lanes = helper ? [lane, helper] : [lane];
+    const landmarker = await SessionPool.create(handModel, lanes, { name: "hand network" });
     const palmDetector = await Session.create(palmModel, { lane, name: "palm detector" });
     return new HandTracker(lane, landmarker, palmDetector);
   }
@@ -82,6 +91,7 @@ export class HandTracker {
   }
 
   async release(): Promise<void> {
+    await this.landmarker.release();
     await this.lane.close();
   }
 
