@@ -1,13 +1,18 @@
 /** The published networks at full size, each with one piece of work that a run gives it. */
+import { join } from "node:path";
 import { Denoiser, type SegmentInputs } from "../src/diffusion/denoiser.ts";
 import { FinetunedWeights } from "../src/diffusion/finetuned-weights.ts";
 import { guidedVelocity } from "../src/diffusion/guidance.ts";
+import type { Int8Layers } from "../src/diffusion/int8-calibration.ts";
+import type { Int8Group } from "../src/diffusion/int8-file.ts";
+import { INT8_WEIGHTS_FILE, writeInt8Weights } from "../src/diffusion/int8-weights.ts";
 import { VideoVae } from "../src/diffusion/latents.ts";
 import { vaeBytes, vaeCost } from "../src/diffusion/vae-cost.ts";
 import { createImage } from "../src/media/pixels.ts";
 import { buildClipVision } from "../src/models/clip-vision/build.ts";
 import { CLIP_VISION_PRESETS } from "../src/models/clip-vision/config.ts";
-import { type NetworkCost, networkCost, stagedCost } from "../src/models/network-cost.ts";
+import { int8LinearGroups, type LinearGroup, quantizeLinears } from "../src/models/layers/int8-linears.ts";
+import { type NetworkCost, networkCost, stagedCost, paramBytesOf } from "../src/models/network-cost.ts";
 import { buildUmt5 } from "../src/models/umt5/build.ts";
 import { UMT5_PRESETS } from "../src/models/umt5/config.ts";
 import { type WanDiTShape, buildWanDiT } from "../src/models/wan-dit/build.ts";
@@ -18,7 +23,7 @@ import { WAN_VAE } from "../src/models/wan-vae/config.ts";
 import { buildVaeDecoder, buildVaeEncoder } from "../src/models/wan-vae/model.ts";
 import type { Graph } from "../src/graph/index.ts";
 import type { Lane } from "../src/runtime/lane.ts";
-import type { Checkpoint } from "../src/runtime/safetensors.ts";
+import { type Checkpoint, openSafetensors } from "../src/runtime/safetensors.ts";
 import { MAP_BEYOND_BYTES, SharedWeights } from "../src/runtime/shared-weights.ts";
 import type { WeightSpec } from "../src/runtime/weights.ts";
 import { Random } from "../src/tensor/random.ts";
@@ -32,6 +37,8 @@ export interface PartOptions {
   readonly numLayers: number;
   readonly blocksPerStage: number;
   readonly numTokens: number;
+  /** Computes the denoiser's linear layers in int8. */
+  readonly isInt8: boolean;
 }
 
 export interface FullSizePart {
@@ -40,6 +47,8 @@ export interface FullSizePart {
   readonly specs: readonly WeightSpec[];
   /** What `posegen models plan` counts with. */
   readonly cost: NetworkCost;
+  /** Writes what it needs beside its weights, before the work. */
+  readonly prepare?: (checkpoint: Checkpoint, folder: string) => Promise<void>;
   /** Opens what it needs and works once. @returns some of what it has made */
   readonly run: (checkpoint: Checkpoint, lane: Lane) => Promise<Float32Array>;
 }
@@ -50,7 +59,7 @@ const normals = (shape: readonly number[]): Tensor<"float32"> =>
 
 /** One denoising step, both branches of guidance. */
 function denoiser(options: PartOptions): FullSizePart {
-  const { threads, width, height, numFrames, numLayers, blocksPerStage } = options;
+  const { threads, width, height, numFrames, numLayers, blocksPerStage, isInt8 } = options;
   const config: WanDiTConfig = { ...WAN_DIT_PRESETS.wan14b, numLayers };
   const shape: WanDiTShape = {
     latentFrames: (numFrames - 1) / 4 + 1,
@@ -59,16 +68,24 @@ function denoiser(options: PartOptions): FullSizePart {
   };
   const specs = [...buildWanDiT(config, shape).params.values()];
   const { video, ref } = countTokens(config, shape);
-  const branch = stagedCost(
-    wanDiTStages(config, shape, null, blocksPerStage).map((build) => build()),
-    MAP_BEYOND_BYTES,
-  );
+  const graphs = wanDiTStages(config, shape, null, blocksPerStage).map((build) => build());
+  const isMapped = paramBytesOf(graphs) > MAP_BEYOND_BYTES;
+  if (isInt8) for (const graph of graphs) quantizeLinears(graph, int8LinearGroups(graph));
+  const branch = stagedCost(graphs, isMapped ? 0 : Infinity);
+  const groups = int8LinearGroups(buildWanDiT(config, shape)).map((group) => unsmoothed(group, specs));
+  let int8: Int8Layers | null = null;
   return {
     title:
-      `denoising step, ${numLayers} blocks in stages of ${blocksPerStage}; ${numFrames} frames of ${width}x${height}: ` +
+      `denoising step${isInt8 ? " in int8" : ""}, ${numLayers} blocks in stages of ${blocksPerStage}; ${numFrames} frames of ${width}x${height}: ` +
       `${video} video and ${ref} reference tokens`,
     specs,
     cost: { ...branch, flops: 2 * branch.flops, effort: 2 * branch.effort },
+    async prepare(checkpoint, folder) {
+      if (!isInt8) return;
+      const path = join(folder, INT8_WEIGHTS_FILE);
+      await writeInt8Weights(path, checkpoint, groups, { fingerprint: "", settings: {} });
+      int8 = { groups, weights: await openSafetensors(path) };
+    },
     run: async (checkpoint, lane) => {
       const latents = (channels: number, frames = shape.latentFrames): Tensor<"float32"> =>
         normals([1, channels, frames, shape.latentHeight, shape.latentWidth]);
@@ -81,7 +98,8 @@ function denoiser(options: PartOptions): FullSizePart {
         contexts: { positive: text(), negative: text() },
         subjectTokens: null,
       };
-      const weights = await FinetunedWeights.open(checkpoint, { phase1: [], phase2: [] }, specs, { lane });
+      const loras = { phase1: [], phase2: [] };
+      const weights = await FinetunedWeights.open(checkpoint, loras, specs, { lane, int8 });
       const placement = { device: "cpu", threads, blocksPerStage } as const;
       const model = new Denoiser({ config, shape, maxMapBlock: 10, lane, weights, placement });
       await model.use("phase1");
@@ -92,6 +110,18 @@ function denoiser(options: PartOptions): FullSizePart {
       await model.close();
       return velocity;
     },
+  };
+}
+
+/** A group whose activations are rounded as they are: smoothing costs the same whatever it is. */
+function unsmoothed({ name, weights }: LinearGroup, specs: readonly WeightSpec[]): Int8Group {
+  const width = specs.find((spec) => spec.name === weights[0])!.shape[1]!;
+  return {
+    name,
+    weights,
+    mean: new Float32Array(width),
+    factors: new Float32Array(width).fill(1),
+    zeroPoint: 128,
   };
 }
 

@@ -9,15 +9,12 @@ import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, float32, sizeOf, zeros } from "../tensor/tensor.ts";
 import { Random } from "../tensor/random.ts";
-import { calibrateInt8 } from "./calibrate-int8.ts";
+import { chooseInt8, searchInt8 } from "./calibrate-int8.ts";
+import { heldNetwork } from "./calibration-network.ts";
 import { Denoiser, type SegmentInputs } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
-import {
-  int8Path,
-  readInt8Calibration,
-  weightsFingerprint,
-  writeInt8Calibration,
-} from "./int8-calibration.ts";
+import { readInt8Calibration, writeInt8Calibration } from "./int8-calibration.ts";
+import { int8Path, weightsFingerprint } from "./int8-file.ts";
 import { openLora } from "./lora-file.ts";
 import { MODEL_FILES, openModelFolder } from "./model-folder.ts";
 import { flowMatchSchedule } from "./schedule.ts";
@@ -127,18 +124,11 @@ test("calibrated layers run in int8 in both phases, in one session or in stages"
     { phase: "phase1", inputs: segment },
     { phase: "phase2", inputs: segment },
   ] as const;
-  const { groups } = await calibrateInt8({
-    config,
-    shape,
-    weights: { phase1: await exact.read("phase1"), phase2: await exact.read("phase2") },
-    segments,
-    heldOut: segments,
-    schedule: flowMatchSchedule(2),
-    guidanceScale: 1,
-    seed: 0,
-    maxError: 0.02,
-    threads: 1,
-  });
+  const merged = { phase1: await exact.read("phase1"), phase2: await exact.read("phase2") };
+  const network = heldNetwork({ config, shape, weights: merged, threads: 1 });
+  const options = { network, segments, schedule: flowMatchSchedule(2), guidanceScale: 1, seed: 0 };
+  const searched = await searchInt8(options, join(folder, "rows"));
+  const { groups } = await chooseInt8(options, searched, 0.02);
   const path = await int8Path(folder);
   const model = await openModelFolder(folder);
   const fingerprint = await weightsFingerprint(model);

@@ -11,13 +11,14 @@ import { type LoraWeights, type WeightedLora, mergeLoras, mergeWhole } from "../
 import { type Smoothing, quantizeWeight } from "../models/layers/smooth-quant.ts";
 import { int8Saturates } from "../runtime/int8-check.ts";
 import { type Lane } from "../runtime/lane.ts";
+import { overlayCheckpoints } from "../runtime/mapped-checkpoint.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { type Session } from "../runtime/session.ts";
-import { MAP_BEYOND_BYTES, SharedWeights } from "../runtime/shared-weights.ts";
+import { MAP_BEYOND_BYTES, SharedWeights, staysInFiles } from "../runtime/shared-weights.ts";
 import { type WeightSpec, checkWeights } from "../runtime/weights.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
-import { type Tensor, sizeOf, zeros } from "../tensor/tensor.ts";
-import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
+import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { type Int8Layers, int8Groups } from "./int8-calibration.ts";
 import { type LoraFile } from "./lora-file.ts";
 import { type Placement } from "./placement.ts";
 
@@ -40,7 +41,7 @@ export interface FinetunedWeightsOptions {
   /** Models of more bytes as float32 stay in their files; see `SharedWeights`. */
   readonly mapBeyondBytes?: number;
   /** Computes the layers that it names in int8. */
-  readonly int8?: Int8Calibration | null;
+  readonly int8?: Int8Layers | null;
 }
 
 /**
@@ -51,7 +52,7 @@ export interface FinetunedWeightsOptions {
 export class FinetunedWeights {
   private readonly shared: SharedWeights;
   /** The layers that are computed in int8. */
-  readonly int8: Int8Calibration | null;
+  readonly int8: Int8Layers | null;
   /** The smoothing of each weight that is quantised, by the weight's key. */
   private readonly smoothingOf: ReadonlyMap<string, Smoothing>;
   /** Quantised weights of the phase in force, by key. Sessions take them as constants. */
@@ -70,7 +71,8 @@ export class FinetunedWeights {
     this.smoothingOf = new Map(
       int8?.groups.flatMap((group) => group.weights.map((key) => [key, group] as const)),
     );
-    this.shared = new SharedWeights(lane, base, { model: "the denoiser", mapBeyondBytes });
+    const files = int8?.weights ? overlayCheckpoints([base, int8.weights]) : base;
+    this.shared = new SharedWeights(lane, files, { model: "the denoiser", mapBeyondBytes });
   }
 
   /**
@@ -98,9 +100,11 @@ export class FinetunedWeights {
       );
     const needed = [...byKey.values()].filter(({ name }) => !isWhole(name));
     checkWeights(needed, base, "the denoiser");
-    const bytes = [...base.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    const isMerged = bytes <= mapBeyondBytes;
-    if (int8) checkInt8Size(bytes, mapBeyondBytes);
+    const isMerged = !staysInFiles(base, mapBeyondBytes);
+    invariant(
+      !int8 || isMerged === (int8.weights === null),
+      "int8 weights are in a file where the base stays in its",
+    );
     return new FinetunedWeights(base, phases, byKey, isMerged, { lane, mapBeyondBytes, int8 });
   }
 
@@ -120,7 +124,7 @@ export class FinetunedWeights {
     if (!this.isMerged) for (const key of pairs) await this.shared.set(this.pairWeights(key, phase));
     if (this.inForce === null) await this.putInt8(changed);
     this.inForce = phase;
-    return this.int8 === null;
+    return ![...changed].some((key) => this.smoothingOf.has(key));
   }
 
   /** All weights of a phase, with its LoRAs merged in: for models that fit into memory. */
@@ -143,7 +147,7 @@ export class FinetunedWeights {
     if (int8) quantizeLinears(graph, int8Groups(graph, int8));
     embedParams(graph, this.embedded);
     const exactInt8 = int8 !== null && (await int8Saturates());
-    return this.shared.session(graph, { name, device, threads, exactInt8 });
+    return this.shared.session(graph, { name, device, threads, exactInt8, packsMapped: int8 !== null });
   }
 
   /** Frees the weights; sessions over them cannot run any more. */
@@ -165,9 +169,9 @@ export class FinetunedWeights {
     for (const [param, value] of quantizedParams(key, quantized)) this.embedded.set(param, value);
   }
 
-  /** Makes what int8 needs that no phase changes. */
+  /** Makes what int8 needs that no phase changes; weights in a file are made. */
   private async putInt8(changed: ReadonlySet<string>): Promise<void> {
-    for (const key of this.smoothingOf.keys()) {
+    for (const key of this.int8?.weights ? [] : this.smoothingOf.keys()) {
       if (!changed.has(key)) await this.put(key, await this.base.readFloat32(key));
     }
     for (const group of this.int8?.groups ?? []) {
@@ -224,15 +228,6 @@ export class FinetunedWeights {
     );
     return Math.max(...ranks);
   }
-}
-
-/** @throws UserError for a denoiser that is too large for int8: its weights are rounded in memory */
-export function checkInt8Size(floatBytes: number, mapBeyondBytes = MAP_BEYOND_BYTES): void {
-  if (floatBytes <= mapBeyondBytes) return;
-  throw new UserError(
-    `the denoiser takes ${(floatBytes / 2 ** 30).toFixed(1)} GiB in float32 and stays in its files; int8 weights are made in ` +
-      "memory, of models up to 2 GiB: take float32 or auto",
-  );
 }
 
 /** Checks each tensor of a LoRA against the denoiser, before it is read. */

@@ -14,7 +14,7 @@ import { Denoiser } from "./denoiser.ts";
 import { type AppliedLora, FinetunedWeights, type PhaseLoras, type PhaseName } from "./finetuned-weights.ts";
 import { encodeImageFeature } from "./image-feature.ts";
 import { type VideoCodec, VideoVae } from "./latents.ts";
-import { type Int8Calibration, readInt8Calibration } from "./int8-calibration.ts";
+import { type Int8Layers, readInt8Calibration } from "./int8-calibration.ts";
 import { type LoraChoice } from "./lora-choice.ts";
 import { openLora } from "./lora-file.ts";
 import { type ModelDescription, type ModelFolder, openModelFolder } from "./model-folder.ts";
@@ -185,7 +185,7 @@ export class LoadedModel {
   }
 
   /** What the denoiser computes in int8; null where nothing is. */
-  get int8(): Int8Calibration | null {
+  get int8(): Int8Layers | null {
     return this.ditWeights.int8;
   }
 
@@ -218,7 +218,7 @@ export class LoadedModel {
 }
 
 /** Opens the finetuning of each phase with the LoRAs over it: first the folder's own, then those asked for. */
-async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): Promise<PhaseLoras> {
+export async function openLoras(folder: ModelFolder, choices: readonly LoraChoice[]): Promise<PhaseLoras> {
   const extra: AppliedLora[] = [];
   for (const { path, weight } of [...folder.loras, ...choices]) {
     extra.push({ file: await openLora(path), weight });

@@ -1,7 +1,13 @@
 /** What it takes to make one segment, counted from shapes: nothing is run. */
 import { buildClipVision } from "../models/clip-vision/build.ts";
 import { quantizeLinears } from "../models/layers/int8-linears.ts";
-import { type NetworkCost, NO_NETWORK, networkCost, stagedCost } from "../models/network-cost.ts";
+import {
+  type NetworkCost,
+  NO_NETWORK,
+  networkCost,
+  stagedCost,
+  paramBytesOf,
+} from "../models/network-cost.ts";
 import { buildUmt5 } from "../models/umt5/build.ts";
 import { type WanDiTShape, buildWanDiT } from "../models/wan-dit/build.ts";
 import { countTokens, sharedKeyBytes } from "../models/wan-dit/cost.ts";
@@ -10,7 +16,7 @@ import { wanDiTStages } from "../models/wan-dit/stages.ts";
 import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
 import { bytesPerElement } from "../tensor/tensor.ts";
 import { type SharingSite, sharingOf } from "./denoiser.ts";
-import { type Int8Calibration, int8Groups } from "./int8-calibration.ts";
+import { type Int8Choice, int8Groups } from "./int8-calibration.ts";
 import { type SegmentSize, denoiserShape } from "./loaded-model.ts";
 import { type ModelDescription } from "./model-folder.ts";
 import { type VaeCost, vaeCost } from "./vae-cost.ts";
@@ -49,7 +55,7 @@ export interface SegmentWays {
   /** Blocks of the denoiser that are in memory at a time; null for all. */
   readonly blocksPerStage?: number | null;
   /** Layers computed in int8. */
-  readonly int8?: Int8Calibration | null;
+  readonly int8?: Int8Choice | null;
 }
 
 /** @throws UserError when the size does not suit the model */
@@ -93,8 +99,11 @@ function denoiserCost(
     blocksPerStage === null
       ? [buildWanDiT(dit, shape, kv)]
       : wanDiTStages(dit, shape, kv, blocksPerStage).map((build) => build());
+  // Whether the weights stay in their files is decided before they are rounded.
+  const isMapped = paramBytesOf(graphs) > MAP_BEYOND_BYTES;
   if (int8) for (const graph of graphs) quantizeLinears(graph, int8Groups(graph, int8));
+  const mapBeyondBytes = isMapped ? 0 : Infinity;
   return blocksPerStage === null
-    ? networkCost(graphs[0]!, MAP_BEYOND_BYTES)
-    : stagedCost(graphs, MAP_BEYOND_BYTES);
+    ? networkCost(graphs[0]!, mapBeyondBytes)
+    : stagedCost(graphs, mapBeyondBytes);
 }

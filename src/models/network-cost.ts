@@ -37,6 +37,11 @@ const USED_FACTOR = 2;
  */
 const EFFORT_PER_WIDENED = 600;
 
+/** Bytes of the parameters of all graphs. */
+export function paramBytesOf(graphs: readonly Graph[]): number {
+  return graphs.reduce((sum, graph) => sum + paramBytes(graph), 0);
+}
+
 /** @param mapBeyondBytes models of more bytes as float32 stay in their files */
 export function networkCost(graph: Graph, mapBeyondBytes: number): NetworkCost {
   return costOf(graph, paramBytes(graph) > mapBeyondBytes);
@@ -44,7 +49,7 @@ export function networkCost(graph: Graph, mapBeyondBytes: number): NetworkCost {
 
 /** Stages one after the other: each is closed before the next is opened, but the weights that they hold stay. */
 export function stagedCost(stages: readonly Graph[], mapBeyondBytes: number): NetworkCost {
-  const isMapped = stages.reduce((sum, graph) => sum + paramBytes(graph), 0) > mapBeyondBytes;
+  const isMapped = paramBytesOf(stages) > mapBeyondBytes;
   let sum = NO_NETWORK;
   for (const graph of stages) {
     const stage = costOf(graph, isMapped);
@@ -67,7 +72,9 @@ function costOf(graph: Graph, isMapped: boolean): NetworkCost {
   }
   const inFiles = matrixParams(graph);
   let heldBytes = 0;
-  for (const param of graph.params.values()) if (!inFiles.has(param.name)) heldBytes += valueBytes(param);
+  for (const param of graph.params.values()) {
+    if (!inFiles.has(param.name) && param.dtype !== "int8") heldBytes += valueBytes(param);
+  }
   let widenedBytes = 0;
   const sizes = new Set<number>();
   for (const { op, inputs } of graph.nodes) {
@@ -83,7 +90,8 @@ function costOf(graph: Graph, isMapped: boolean): NetworkCost {
   // One matrix is wide at a time, but the place of a smaller one is kept when a larger one comes.
   const [largest = 0, smaller = 0] = [...sizes].sort((a, b) => b - a);
   const runBytes = Math.max(engineBytes(workingBytes), USED_FACTOR * workingBytes + largest + smaller);
-  return { flops, effort: effort + widening, heldBytes, engineBytes: runBytes };
+  const ownBytes = runBytes + constantBytes(graph);
+  return { flops, effort: effort + widening, heldBytes, engineBytes: ownBytes };
 }
 
 /** Weights in int8 are constants of each graph, which packs them for itself. */

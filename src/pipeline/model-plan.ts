@@ -2,7 +2,7 @@
 import { type SegmentCost, segmentCost } from "../diffusion/segment-cost.ts";
 import type { ModelDescription } from "../diffusion/model-folder.ts";
 import { guidanceBranches } from "../diffusion/guidance.ts";
-import type { Int8Calibration } from "../diffusion/int8-calibration.ts";
+import type { Int8Choice } from "../diffusion/int8-calibration.ts";
 import { MAP_BEYOND_BYTES } from "../runtime/shared-weights.ts";
 import { UserError } from "../tensor/errors.ts";
 import {
@@ -46,7 +46,7 @@ export interface ModelWeights {
   /** Low-rank pairs and whole layers of both phases as float32, as they are held beside a mapped base. */
   readonly finetuningBytes: number;
   /** Layers that are computed in int8; null for none. */
-  readonly int8: Int8Calibration | null;
+  readonly int8: Int8Choice | null;
 }
 
 export interface ModelPlan {
@@ -124,11 +124,11 @@ export async function planModel(weights: ModelWeights, request: ModelPlanRequest
 
 /** A device holds what it works with as float32; from main memory, pages of files can be dropped. */
 function chooseLength(
-  { description, denoiser }: ModelWeights,
+  { description, denoiser, int8 }: ModelWeights,
   { isAccelerator, memoryBytes, inStages = false }: ModelPlanRequest,
 ): number | null {
   const { numLayers } = description.dit;
-  const roomBytes = inStages ? 0 : memoryBytes;
+  const roomBytes = inStages || int8 !== null ? 0 : memoryBytes;
   if (!isAccelerator) return stageLength(denoiser, numLayers, roomBytes);
   const widening = denoiser.floatBytes / denoiser.storedBytes;
   const held = { ...denoiser, storedBytes: denoiser.floatBytes, blockBytes: widening * denoiser.blockBytes };

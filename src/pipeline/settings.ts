@@ -2,7 +2,7 @@
 import { readFile, realpath, stat } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
-import { int8Path } from "../diffusion/int8-calibration.ts";
+import { int8Path } from "../diffusion/int8-file.ts";
 import { type LoraChoice } from "../diffusion/lora-choice.ts";
 import { openLora } from "../diffusion/lora-file.ts";
 import { type ModelDescription, openModelFolder } from "../diffusion/model-folder.ts";

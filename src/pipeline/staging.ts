@@ -14,12 +14,13 @@ const STAGE_BYTES = 2 ** 31;
 
 /**
  * Blocks of a stage; null where one session has them all. `auto` keeps models that are held in memory, or whose files
- * fit into what is free, in one session; the others go through in stages of about 2 GiB. Results are the same bits.
+ * fit into what is free, in one session; the others go through in stages of about 2 GiB, and so do all in int8 that are
+ * not held in memory: every open graph has a packed copy of its int8 weights. Results are the same bits.
  * @param base the denoiser's weights
  * @param notify told why `auto` makes stages
  */
 export function chooseStages(
-  { blocksPerStage }: Pick<CheckedGenerateRequest, "blocksPerStage">,
+  { blocksPerStage, precision }: Pick<CheckedGenerateRequest, "blocksPerStage" | "precision">,
   { dit: { numLayers } }: Pick<ModelDescription, "dit">,
   { tensors }: Pick<Checkpoint, "tensors">,
   notify: (message: string) => void,
@@ -28,12 +29,15 @@ export function chooseStages(
   if (blocksPerStage === "all") return null;
   if (blocksPerStage !== "auto") return blocksPerStage >= numLayers ? null : blocksPerStage;
   const sizes = storedSizes(tensors);
-  const length = stageLength(sizes, numLayers, freeBytes);
+  const isInt8 = precision === "int8";
+  const length = stageLength(sizes, numLayers, isInt8 ? 0 : freeBytes);
   if (length !== null) {
+    const why = isInt8
+      ? "every graph that is open holds its int8 weights in memory"
+      : `its weights take ${(sizes.storedBytes / 2 ** 30).toFixed(1)} GiB, free are ${(freeBytes / 2 ** 30).toFixed(1)} GiB`;
     notify(
-      `the denoiser runs in stages of ${length} of its ${numLayers} blocks: its weights take ` +
-        `${(sizes.storedBytes / 2 ** 30).toFixed(1)} GiB, free are ${(freeBytes / 2 ** 30).toFixed(1)} GiB; ` +
-        "--blocks-per-stage all keeps them together",
+      `the denoiser runs in stages of ${length} of its ${numLayers} blocks: ${why}; --blocks-per-stage all keeps them ` +
+        "together",
     );
   }
   return length;

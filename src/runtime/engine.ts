@@ -154,7 +154,7 @@ function sessionOptions(options: RunnerOptions): InferenceSession.SessionOptions
   if (options.externalFolder !== undefined) {
     session["model_external_initializers_file_folder_path"] = options.externalFolder;
     // Packing would copy every mapped weight into memory of our own.
-    session["disable_prepacking"] = "1";
+    if (!options.packsMapped) session["disable_prepacking"] = "1";
   }
   return {
     // Alone: in a list, a device that this build lacks would be passed over silently. Operations that the

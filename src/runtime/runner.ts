@@ -85,6 +85,11 @@ export interface RunnerOptions extends TransferOptions {
    * memory and used in place: nothing is packed into copies, so memory does not grow with the weights.
    */
   readonly externalFolder?: string;
+  /**
+   * Packs constant weights into copies all the same, those of products in int8 above all, which takes memory for them as
+   * long as the graph is open, and half the time. False by default.
+   */
+  readonly packsMapped?: boolean;
   /** Inputs bound from the start; see `setInputs`. `transfer` refers to these. */
   readonly inputs?: Feeds;
 }

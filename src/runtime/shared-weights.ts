@@ -16,6 +16,14 @@ import { checkWeights, readWeight } from "./weights.ts";
 /** Models whose weights take more bytes than this as float32 stay in their files. */
 export const MAP_BEYOND_BYTES = 2 ** 31;
 
+/** Whether a model is too large to be held in memory as float32, and stays in its files. */
+export function staysInFiles(
+  { tensors }: Pick<Checkpoint, "tensors">,
+  mapBeyondBytes = MAP_BEYOND_BYTES,
+): boolean {
+  return [...tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0) > mapBeyondBytes;
+}
+
 export interface SharedWeightsOptions {
   /** For messages, e.g. "the denoiser". */
   readonly model: string;
@@ -56,8 +64,7 @@ export class SharedWeights {
     readonly checkpoint: Checkpoint,
     private readonly options: SharedWeightsOptions,
   ) {
-    const bytes = [...checkpoint.tensors.values()].reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-    this.isLarge = bytes > (options.mapBeyondBytes ?? MAP_BEYOND_BYTES);
+    this.isLarge = staysInFiles(checkpoint, options.mapBeyondBytes);
   }
 
   /**

@@ -3,11 +3,12 @@ import { CLIP_VISION_PRESETS } from "../../models/clip-vision/config.ts";
 import { tensorsOf } from "../../models/layers/lora-merge.ts";
 import { LORA_TARGETS } from "../../models/layers/lora.ts";
 import { UMT5_PRESETS } from "../../models/umt5/config.ts";
-import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
+import { int8LinearGroups } from "../../models/layers/int8-linears.ts";
+import { buildWanDiT } from "../../models/wan-dit/build.ts";
+import { WAN_DIT_PRESETS, type WanDiTConfig } from "../../models/wan-dit/config.ts";
 import { TRAINED_WHOLE } from "../../diffusion/layouts/weight-naming.ts";
 import { publishedDefaults } from "../../diffusion/layouts/published-defaults.ts";
-import { checkInt8Size } from "../../diffusion/finetuned-weights.ts";
-import { readInt8Calibration } from "../../diffusion/int8-calibration.ts";
+import { type Int8Choice, readInt8Calibration } from "../../diffusion/int8-calibration.ts";
 import { openModelFolder, parseModelDescription } from "../../diffusion/model-folder.ts";
 import { networkSpecs } from "../../diffusion/network-specs.ts";
 import {
@@ -72,9 +73,8 @@ export async function planModelText(
   const stored = isInt8 || request.precision === undefined ? null : parseStoredPrecision(request.precision);
   const weights =
     request.model === undefined
-      ? publishedWeights(stored ?? "bf16")
+      ? publishedWeights(stored ?? "bf16", isInt8)
       : await weightsOf(request.model, stored, isInt8);
-  if (isInt8) checkInt8Size(weights.denoiser.floatBytes);
   const { defaults } = weights.description;
   const { width, height } = request.size ?? defaults;
   checkPlanSize(width, height);
@@ -150,7 +150,7 @@ function keepingText({ keyFolder, keyDType }: ModelPlan["keeping"]): string {
 /** Why it takes what it takes, and what to do. */
 function reasons(
   ways: readonly ModelPlan[],
-  { denoiser: { storedBytes, floatBytes }, description }: ModelWeights,
+  { denoiser: { storedBytes, floatBytes }, description, int8 }: ModelWeights,
   { memoryBytes, isAccelerator, width, height }: ModelPlanRequest,
 ): string[] {
   const last = ways.at(-1)!;
@@ -202,6 +202,7 @@ function reasons(
     ...(last.keeping.keyFolder === undefined ? [] : ["--kv-place disk"]),
     ...(last.keeping.keyDType === "int8" ? ["--kv-precision int8"] : []),
     ...(blocksPerStage === null ? [] : [`--blocks-per-stage ${blocksPerStage}`]),
+    ...(int8 === null ? [] : ["--precision int8"]),
   ];
   const advice = last.fits
     ? `Generate with ${flags.join(" ")}`
@@ -230,7 +231,7 @@ function withBytes(
 }
 
 /** The published model as its files describe it, without them. */
-function publishedWeights(precision: StoredPrecision): ModelWeights {
+function publishedWeights(precision: StoredPrecision, isInt8: boolean): ModelWeights {
   const description = parseModelDescription(
     {
       format: 1,
@@ -256,8 +257,14 @@ function publishedWeights(precision: StoredPrecision): ModelWeights {
       new Map(published.map((entry) => [entry.name, withBytes(entry.name, entry, precision)])),
     ),
     finetuningBytes: 2 * 4 * finetuning,
-    int8: null,
+    int8: isInt8 ? everyGroup(description.dit) : null,
   };
+}
+
+/** All groups of a denoiser, which do not depend on what it works on. */
+function everyGroup(dit: WanDiTConfig): Int8Choice {
+  const graph = buildWanDiT(dit, { latentFrames: 1, latentHeight: 2, latentWidth: 2 });
+  return { groups: int8LinearGroups(graph) };
 }
 
 async function weightsOf(

@@ -15,6 +15,7 @@ export {
   type LinearGroup,
   observeLinears,
   observedName,
+  quantizedKeys,
   quantizeLinears,
   smoothingKeys,
 } from "../../graph/index.ts";

@@ -103,23 +103,36 @@ export interface QuantizedWeight {
  * @param weight [out, in]
  * @param smoothing of the activations that it is multiplied with
  */
-export function quantizeWeight(
+export function quantizeWeight(weight: Tensor<"float32">, smoothing: Smoothing): QuantizedWeight {
+  return { values: quantizedValues(weight, smoothing), ...quantizedScales(weight, smoothing) };
+}
+
+/** Scale and offset alone. */
+export function quantizedScales(
   { data, shape }: Tensor<"float32">,
   { mean, factors }: Smoothing,
-): QuantizedWeight {
+): Pick<QuantizedWeight, "scale" | "offset"> {
   const [out, width] = shape as [number, number];
-  const values = new Int8Array(width * out);
   const scale = new Float32Array(out);
   const offset = new Float32Array(out);
   for (let i = 0; i < out; i++) {
     const row = data.subarray(i * width, (i + 1) * width);
-    const step = weightStep(row, factors);
-    scale[i] = step;
+    scale[i] = weightStep(row, factors);
     offset[i] = dot(row, mean);
+  }
+  return { scale: float32(scale), offset: float32(offset) };
+}
+
+function quantizedValues({ data, shape }: Tensor<"float32">, { factors }: Smoothing): Tensor<"int8"> {
+  const [out, width] = shape as [number, number];
+  const values = new Int8Array(width * out);
+  for (let i = 0; i < out; i++) {
+    const row = data.subarray(i * width, (i + 1) * width);
+    const step = weightStep(row, factors);
     if (step === 0) continue;
     for (let j = 0; j < width; j++) values[j * out + i] = Math.round(row[j]! / factors[j]! / step);
   }
-  return { values: tensor("int8", [width, out], values), scale: float32(scale), offset: float32(offset) };
+  return tensor("int8", [width, out], values);
 }
 
 interface Channels {
