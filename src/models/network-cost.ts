@@ -37,6 +37,12 @@ const USED_FACTOR = 2;
  */
 const EFFORT_PER_WIDENED = 600;
 
+/**
+ * Packing an int8 weight takes as long as this many operations: as often as its graph is opened, which stages are for
+ * each evaluation. Set from two blocks of the published denoiser (`bench/full-size.ts`).
+ */
+const EFFORT_PER_PACKED = 320;
+
 /** Bytes of the parameters of all graphs. */
 export function paramBytesOf(graphs: readonly Graph[]): number {
   return graphs.reduce((sum, graph) => sum + paramBytes(graph), 0);
@@ -56,7 +62,7 @@ export function stagedCost(stages: readonly Graph[], mapBeyondBytes: number): Ne
     const handedOn = [...graph.inputs.values()].reduce((bytes, value) => bytes + valueBytes(value), 0);
     sum = {
       flops: sum.flops + stage.flops,
-      effort: sum.effort + stage.effort,
+      effort: sum.effort + stage.effort + EFFORT_PER_PACKED * constantBytes(graph),
       heldBytes: sum.heldBytes + stage.heldBytes,
       engineBytes: Math.max(sum.engineBytes, stage.engineBytes + handedOn),
     };
