@@ -235,7 +235,7 @@ export class PersonFinder {
 }
 
 /** Frames whose body is found while the hands of one are. */
-const BODIES_AHEAD = 3;
+const BODIES_AHEAD = 8;
 
 /** A frame whose body has been looked for. */
 interface SeenFrame extends PoseObservation {

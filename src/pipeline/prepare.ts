@@ -5,19 +5,18 @@ import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
 import { readImage, writeImage } from "../media/image.ts";
-import type { SkeletonOptions } from "../media/skeleton.ts";
-import { type VideoInfo, openVideoEncoder, probeVideo } from "../media/video.ts";
+import { type VideoInfo, probeVideo } from "../media/video.ts";
 import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import type { Cast } from "../perception/analyze-video.ts";
 import type { BackgroundMotion } from "../perception/background-motion.ts";
 import type { PersonSummary } from "../perception/choose-person.ts";
-import { renderConditions } from "../perception/conditions-video.ts";
 import type { EyeModels } from "../perception/onnx/open-models.ts";
 import type { Absence } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
 import { type BackgroundSource, watchBackground } from "./background.ts";
+import { ConditionsWriter } from "./conditions-writer.ts";
 import { planSegments } from "./plan.ts";
 import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
@@ -122,18 +121,29 @@ export async function prepare(
     summary: join(out, "summary.json"),
   };
   let stillness: readonly Stillness[] = [];
-  if (info) {
-    const source = { video: video!, driver: given, stretch: stretch!, fps, meter, signal };
-    const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
-    stillness = judgeSegments(plan, await watchOverlaid(source, info, files.overlay!));
+  const conditions = await ConditionsWriter.open(files.skeleton, files.handNormals, {
+    driver,
+    width,
+    height,
+    fps,
+    skeleton,
+  });
+  try {
+    if (info) {
+      const source = { video: video!, driver: given, stretch: stretch!, fps, meter, signal };
+      const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
+      stillness = judgeSegments(plan, await watchOverlaid(source, info, files.overlay!, conditions));
+    }
+    await writeRest(conditions, meter, signal);
+    await conditions.close();
+  } finally {
+    await conditions.abort();
   }
   const anchor = stillness.length > 1 ? stillest(stillness) : null;
   const onAnchor = anchor && remarkOnAnchor(anchor);
   if (onAnchor !== null) remarks.push(onAnchor);
   for (const message of remarks) onProgress({ type: "notice", message });
 
-  const look: Look = { driver, width, height, fps, skeleton, meter, signal };
-  await writeConditions(look, files.skeleton, files.handNormals);
   if (reference) {
     const sheet = await alignmentSheet(reference.image, reference.person, given, driver, size);
     await writeImage(files.alignment!, sheet);
@@ -156,15 +166,22 @@ async function lookAt(path: string, eyes: EyeModels, signal: AbortSignal | undef
   return { image, person, remarks: person.numPeople > 1 ? [severalIn(path, person.numPeople)] : [] };
 }
 
-/** The background's motion in the driving video, whose frames get their skeletons on the way: one reading serves both. */
+/**
+ * The background's motion in the driving video, whose frames get their skeletons on the way and whose conditions are
+ * written meanwhile: one reading serves all.
+ */
 async function watchOverlaid(
   source: BackgroundSource,
   info: VideoInfo,
   path: string,
+  conditions: ConditionsWriter,
 ): Promise<BackgroundMotion[]> {
   const overlay = await OverlayWriter.open(path, source, info);
   try {
-    const motions = await watchBackground(source, (image, person) => overlay.write(image, person));
+    const motions = await watchBackground(source, async (image, person) => {
+      await overlay.write(image, person);
+      await conditions.writeNext();
+    });
     await overlay.close();
     return motions;
   } finally {
@@ -172,37 +189,17 @@ async function watchOverlaid(
   }
 }
 
-interface Look {
-  readonly driver: Driver;
-  readonly width: number;
-  readonly height: number;
-  readonly fps: number;
-  readonly skeleton: SkeletonOptions;
-  readonly meter: ProgressMeter;
-  readonly signal: AbortSignal | undefined;
-}
-
-async function writeConditions(look: Look, skeletonPath: string, normalsPath: string): Promise<void> {
-  const { driver, width, height, fps, meter, signal } = look;
-  const of = driver.numFrames;
-  meter.begin("write", of);
-  const skeletons = await openVideoEncoder(skeletonPath, { width, height, fps });
-  try {
-    const normals = await openVideoEncoder(normalsPath, { width, height, fps });
-    try {
-      for (let index = 0; index < of; index++) {
-        signal?.throwIfAborted();
-        const drawn = renderConditions(await driver.frame(index), { width, height }, look.skeleton);
-        await skeletons.write(drawn.skeleton);
-        await normals.write(drawn.handNormals);
-        meter.advance({ activity: "write", segment: null, step: index + 1, of, work: 1 });
-      }
-      await normals.close();
-    } finally {
-      await normals.abort();
-    }
-    await skeletons.close();
-  } finally {
-    await skeletons.abort();
+/** Writes the conditions that have not been written while the video was watched: all of them where there is none. */
+async function writeRest(
+  conditions: ConditionsWriter,
+  meter: ProgressMeter,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const of = conditions.numLeft;
+  if (of > 0) meter.begin("write", of);
+  for (let step = 1; step <= of; step++) {
+    signal?.throwIfAborted();
+    await conditions.writeNext();
+    meter.advance({ activity: "write", segment: null, step, of, work: 1 });
   }
 }
