@@ -132,6 +132,12 @@ describe("openSafetensors", () => {
     ["invalid UTF-8", Uint8Array.of(0x7b, 0xff, 0x7d), 0, /cannot be read/],
     ["broken JSON", `{"x":`, 0, /cannot be read/],
     ["line breaks where a message repeats them", '{"x":\n\n?}', 0, /cannot be read/],
+    [
+      "a name of two lines",
+      '{"a\\nb":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',
+      1,
+      /names a tensor "a\\nb"/,
+    ],
     ["a name that steers a terminal", '{"\\u001b[2J":1}', 0, /tensor "\\u001b\[2J" is not described/],
     ["values without end", `{"x":[${"0,".repeat(1 << 22)}0]}`, 0, /more than 4194304 values/],
     ["an open string", `{"x`, 0, /a string is not closed/],

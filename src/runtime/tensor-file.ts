@@ -4,7 +4,7 @@ import type { BlockBits } from "../tensor/block-wise.ts";
 import { UserError } from "../tensor/errors.ts";
 import { toFloat32 } from "../tensor/float16.ts";
 import { bytesPerElement, sizeOf, type DType, type Tensor, zeros } from "../tensor/tensor.ts";
-import { quote } from "./quote.ts";
+import { printable, quote } from "./quote.ts";
 
 /** Where one tensor lies. */
 export interface TensorEntry {
@@ -60,7 +60,8 @@ export interface OpenFile {
 /**
  * Opens a file of tensors.
  * @param readDirectory finds out what the file holds
- * @throws UserError when it is missing or no regular file (devices and pipes could block), or as `readDirectory` does
+ * @throws UserError when it is missing or no regular file (devices and pipes could block), when a name holds control
+ *   characters, or as `readDirectory` does
  */
 export async function openTensorFile(
   path: string,
@@ -77,7 +78,9 @@ export async function openTensorFile(
         return bytes;
       },
     };
-    return [await readDirectory(file), stats] as const;
+    const directory = await readDirectory(file);
+    for (const name of directory.tensors.keys()) checkName(path, name);
+    return [directory, stats] as const;
   });
 
   const readTensor = async (name: string): Promise<Tensor> => {
@@ -95,6 +98,12 @@ export async function openTensorFile(
     toFloat32(await readTensor(name), `${path}: tensor ${quote(name)}`);
 
   return { path, tensors, metadata, readTensor, readFloat32 };
+}
+
+/** Names are shown as they are, in lists and messages. */
+function checkName(path: string, name: string): void {
+  if (printable(name) === name) return;
+  throw new UserError(`${path} names a tensor ${quote(name)}; expected a name without control characters`);
 }
 
 async function withFile<T>(path: string, use: (handle: FileHandle) => Promise<T>): Promise<T> {

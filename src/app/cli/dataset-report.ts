@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DATASET_JSON, type DatasetIndex } from "../../training/dataset-index.ts";
 import type { DatasetMeasures } from "../dataset/dataset-stats.ts";
 import { reasonCounts } from "../dataset/reason-counts.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../../runtime/quote.ts";
 import { formatNumber } from "./quantities.ts";
 import { textTable } from "./text-table.ts";
 

@@ -1,7 +1,7 @@
 /** What a command that failed says, and with which code it ends. */
 import { UserError } from "../../tensor/errors.ts";
 import { InterruptedError } from "./interrupt.ts";
-import { printable } from "./printable.ts";
+import { printable } from "../../runtime/quote.ts";
 
 /** Exit codes: 1 for every failure, 130 after Ctrl-C as shells have it. */
 export const EXIT = { failure: 1, interrupted: 130 } as const;

@@ -1,6 +1,5 @@
 import { openLora } from "../../diffusion/lora-file.ts";
 import { groupByPattern } from "../cli/inspect/checkpoint.ts";
-import { printable } from "../cli/printable.ts";
 import { formatBytes, formatCount, formatNumber } from "../cli/quantities.ts";
 import { textTable } from "../cli/text-table.ts";
 import { tensorsOf } from "../../models/layers/lora-merge.ts";
@@ -19,7 +18,7 @@ export async function describeLora(path: string): Promise<string> {
       [key, { shape: [b.shape[0]!, a.shape[1]!], rank: a.shape[0]!, scale, dtype: a.dtype }] as const,
   );
   const pairRows = groupByPattern(adapted, (pair) => pair).map(({ pattern, entries, first }) => [
-    printable(pattern),
+    pattern,
     entries > 1 ? `x ${entries}` : "",
     `[${first.shape.join(", ")}]`,
     first.dtype,
@@ -27,7 +26,7 @@ export async function describeLora(path: string): Promise<string> {
   ]);
   const rowsOf = (named: typeof whole, kind: string): string[][] =>
     groupByPattern(named, ({ dtype, shape }) => [dtype, shape]).map(({ pattern, entries, first }) => [
-      printable(pattern),
+      pattern,
       entries > 1 ? `x ${entries}` : "",
       `[${first.shape.join(", ")}]`,
       first.dtype,

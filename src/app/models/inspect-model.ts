@@ -14,7 +14,7 @@ import {
 import { finetuningOf, findWeights, type Network } from "../../diffusion/layouts/weight-naming.ts";
 import { summary } from "../cli/inspect/checkpoint.ts";
 import { describeModelFolder } from "../cli/inspect/model-folder.ts";
-import { printable } from "../cli/printable.ts";
+import { printable } from "../../runtime/quote.ts";
 import { textTable } from "../cli/text-table.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { openModelFolder } from "../../diffusion/model-folder.ts";
 import { type PartCheck, verifyModel } from "../../diffusion/verify-model.ts";
 import { UserError } from "../../tensor/errors.ts";
-import { printable } from "../cli/printable.ts";
+import { printable } from "../../runtime/quote.ts";
 import { textTable } from "../cli/text-table.ts";
 import { checkHashes, type HashOptions } from "./verify-hashes.ts";
 

@@ -1,6 +1,6 @@
 import { openCheckpoint } from "../../../runtime/checkpoint.ts";
 import type { Checkpoint } from "../../../runtime/safetensors.ts";
-import { printable } from "../printable.ts";
+import { printable } from "../../../runtime/quote.ts";
 import { formatBytes, formatCount } from "../quantities.ts";
 import { textTable } from "../text-table.ts";
 
@@ -16,7 +16,7 @@ export async function describeCheckpoint(path: string): Promise<string> {
   ]);
   const groups = groupByPattern(checkpoint.tensors, ({ dtype, shape }) => [dtype, shape]);
   const rows = groups.map(({ pattern, entries, first }) => [
-    printable(pattern),
+    pattern,
     entries > 1 ? `x ${entries}` : "",
     first.dtype,
     `[${first.shape.join(", ")}]`,

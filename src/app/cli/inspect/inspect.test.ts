@@ -30,20 +30,22 @@ test("images and videos", async () => {
   expect(await inspect(inputs.video)).toBe("video, 128x192, 4 frames at 8 fps, 0.5 s, h264, no sound\n");
 });
 
-test("checkpoints: names that differ in numbers make one row, and steer no terminal", async () => {
+test("checkpoints: names that differ in numbers make one row; metadata steer no terminal", async () => {
   const path = join(folder, "made.safetensors");
-  await writeSafetensors(path, {
+  const tensors = {
     "blocks.0.norm.weight": zeros([8]),
     "blocks.1.norm.weight": zeros([8]),
     "blocks.3.norm.weight": zeros([8]),
     "blocks.3.norm.bias": zeros([8], "float16"),
-    "head\u001B[31m": zeros([2, 3]),
-  });
+    head: zeros([2, 3]),
+  };
+  await writeSafetensors(path, tensors, { by: "head\u001B[31m" });
   const text = await inspect(path);
   expect(text).toMatch(/^checkpoint, 5 tensors, 38 parameters, float16 \+ float32, 136 B\n/);
   expect(text).toContain("blocks.{0-1,3}.norm.weight x 3 float32 [8]\n");
   expect(text).toContain("blocks.3.norm.bias float16 [8]\n");
-  expect(text).toContain("head\\u{1b}[31m float32 [2, 3]\n");
+  expect(text).toContain("head float32 [2, 3]\n");
+  expect(text).toContain("by head\\u{1b}[31m\n");
 });
 
 test("model folders", async () => {

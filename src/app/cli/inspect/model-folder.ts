@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { MODEL_FILES, openModelFolder, type ModelPart } from "../../../diffusion/model-folder.ts";
-import { printable } from "../printable.ts";
+import { printable } from "../../../runtime/quote.ts";
 import { textTable } from "../text-table.ts";
 import { summary } from "./checkpoint.ts";
 

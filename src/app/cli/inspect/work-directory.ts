@@ -1,5 +1,5 @@
 import { readWorkDirectory } from "../../../pipeline/read-work-directory.ts";
-import { printable } from "../printable.ts";
+import { printable } from "../../../runtime/quote.ts";
 import { formatBytes, formatDuration } from "../quantities.ts";
 import { textTable } from "../text-table.ts";
 
