@@ -33,9 +33,11 @@ const USED_FACTOR = 2;
 
 /**
  * Reading a weight of 16 bits from its file and widening it takes as long as this many operations, beside its part of a
- * product: pages are brought in, and the memory for the wide matrix is new each time.
+ * product. Up to the size where malloc asks the system, the wide matrix finds memory that is there; beyond, it gets new
+ * pages each time. Measured with CLIP ViT-H, and with the published denoiser.
  */
-const EFFORT_PER_WIDENED = 600;
+const EFFORT_PER_WIDENED = { small: 250, large: 600 };
+const LARGE_MATRIX_BYTES = 2 ** 25;
 
 /**
  * Packing an int8 weight takes as long as this many operations: as often as its graph is opened, which stages are for
@@ -81,18 +83,19 @@ function costOf(graph: Graph, isMapped: boolean): NetworkCost {
   for (const param of graph.params.values()) {
     if (!inFiles.has(param.name) && param.dtype !== "int8") heldBytes += valueBytes(param);
   }
-  let widenedBytes = 0;
+  let widening = 0;
   const sizes = new Set<number>();
   for (const { op, inputs } of graph.nodes) {
     // Of a table only the rows are widened that are looked up.
     if (op === "Gather") continue;
     for (const input of inputs) {
       if (!input || !inFiles.has(input.name)) continue;
-      widenedBytes += valueBytes(input);
-      sizes.add(valueBytes(input));
+      const bytes = valueBytes(input);
+      const effortEach = EFFORT_PER_WIDENED[bytes > LARGE_MATRIX_BYTES ? "large" : "small"];
+      widening += (bytes / Float32Array.BYTES_PER_ELEMENT) * effortEach;
+      sizes.add(bytes);
     }
   }
-  const widening = (widenedBytes / Float32Array.BYTES_PER_ELEMENT) * EFFORT_PER_WIDENED;
   // One matrix is wide at a time, but the place of a smaller one is kept when a larger one comes.
   const [largest = 0, smaller = 0] = [...sizes].sort((a, b) => b - a);
   const runBytes = Math.max(engineBytes(workingBytes), USED_FACTOR * workingBytes + largest + smaller);
