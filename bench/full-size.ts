@@ -12,14 +12,14 @@ import { mkdtemp, rm, statfs } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Lane } from "../src/runtime/lane.ts";
 import { openSafetensors } from "../src/runtime/safetensors.ts";
 import { UserError } from "../src/tensor/errors.ts";
 import { Random } from "../src/tensor/random.ts";
 import { FULL_SIZE_PARTS } from "./full-size-parts.ts";
 import { MemoryWatch } from "./memory-watch.ts";
+import { ProbingLane } from "./probing-lane.ts";
 import { writeSparseCheckpoint } from "./sparse-checkpoint.ts";
-import { compared, processorPeak, processorSeconds } from "./stopwatch.ts";
+import { compared, processorSeconds } from "./stopwatch.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -56,7 +56,7 @@ console.log(`${cpus()[0]?.model ?? "unknown processor"}, ${threads} of ${cpus().
 console.log(`${part.title}; ${(flops / 1e12).toFixed(2)} TFLOP`);
 
 const folder = await mkdtemp(join(tmpdir(), "posegen-full-size-"));
-const lane = new Lane();
+const lane = new ProbingLane(threads);
 try {
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize < 2 ** 30) throw new UserError(`${folder} has less than 1 GiB of free space`);
@@ -65,24 +65,28 @@ try {
   const fileBytes = await writeSparseCheckpoint(path, shapes, new Random("weights"));
   const preparing = await processorSeconds(async () => part.prepare?.(await openSafetensors(path), folder));
   if (values.int8) console.log(`weights in int8 written in ${preparing.toFixed(1)} s of processor time`);
-  const peakBefore = await processorPeak(threads);
+  await lane.probe();
   const watch = new MemoryWatch();
   await watch.sample();
   const programBytes = watch.anonymousBytes;
   let made: Float32Array = new Float32Array();
   const begin = performance.now();
-  const seconds = await processorSeconds(async () => {
+  const probedSeconds = lane.probeSeconds;
+  const allSeconds = await processorSeconds(async () => {
     made = await part.run(await openSafetensors(path), lane);
   });
   const wallSeconds = (performance.now() - begin) / 1000;
+  const seconds = allSeconds - (lane.probeSeconds - probedSeconds);
   await watch.stop();
-  const peak = (peakBefore + (await processorPeak(threads))) / 2;
+  await lane.probe();
+  const peak = lane.meanPeak;
   const size = Math.sqrt(made.reduce((sum, x) => sum + x * x, 0) / made.length);
   console.log(`weights ${gib(fileBytes)} if the file were full; result of size ${size.toFixed(3)}`);
   const speed = flops / seconds / 1e9;
   console.log(
     `${seconds.toFixed(1)} s of processor time (${wallSeconds.toFixed(1)} s), ${speed.toFixed(0)} GFLOPS, ` +
-      `${((100 * speed) / peak).toFixed(0)} % of ${peak.toFixed(0)}`,
+      `${((100 * speed) / peak).toFixed(0)} % of ${peak.toFixed(0)}, which ${lane.peaks.length} probes measured between ` +
+      `${Math.min(...lane.peaks).toFixed(0)} and ${Math.max(...lane.peaks).toFixed(0)}`,
   );
   const foreseenSeconds = effort / peak / 1e9;
   console.log(`foreseen ${foreseenSeconds.toFixed(1)} s: ${compared(foreseenSeconds, seconds)}`);

@@ -13,6 +13,7 @@ import type { BackgroundMotion } from "../perception/background-motion.ts";
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { judgeSegments, remarkOnAnchor, remarkOnAskedAnchor, stillest } from "./anchor.ts";
 import { watchBackground } from "./background.ts";
+import { replayPoses } from "./perceive.ts";
 import { Driver } from "./driver.ts";
 import { generate } from "./generate.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
@@ -140,8 +141,10 @@ async function judge(name: string) {
   const meter = new ProgressMeter(() => {});
   const stretch = { startS: 0, endS: Infinity, durationS: NUM_FRAMES / FPS };
   const driver = await Driver.open(posesOf(name), FPS);
-  const source = { video: videoOf(name), driver, stretch, fps: FPS, meter, signal: undefined };
-  return judgeSegments(plan, await watchBackground(source));
+  const source = { video: videoOf(name), stretch, fps: FPS, signal: undefined };
+  const motions: BackgroundMotion[] = [];
+  for await (const { motion } of watchBackground(source, replayPoses(driver, meter))) motions.push(motion);
+  return judgeSegments(plan, motions);
 }
 
 describe("the stillest segment", () => {

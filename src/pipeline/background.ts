@@ -7,9 +7,8 @@ import { type BackgroundMotion, BackgroundWatch } from "../perception/background
 import type { PersonFrame } from "../perception/person-frame.ts";
 import { judgeSegments, remarkOnAnchor, remarkOnAskedAnchor, stillest } from "./anchor.ts";
 import { Driver } from "./driver.ts";
-import type { Perceived } from "./perceive.ts";
+import { type Perceived, replayPoses } from "./perceive.ts";
 import type { Plan } from "./plan.ts";
-import type { ProgressMeter } from "./progress-meter.ts";
 import type { Run } from "./run.ts";
 import type { Stretch } from "./timing.ts";
 
@@ -17,43 +16,51 @@ const motionsSchema = z.array(
   z.object({ x: z.number(), y: z.number(), zoom: z.number(), change: z.number() }),
 );
 
-/** A driving video and its poses as they are, which tell where the person hides the background. */
+/** A driving video to watch. */
 export interface BackgroundSource {
   readonly video: string;
-  readonly driver: Driver;
-  /** The part of the video that the poses are of. */
+  /** The part of it that the poses are of. */
   readonly stretch: Stretch;
   readonly fps: number;
-  readonly meter: ProgressMeter;
   readonly signal: AbortSignal | undefined;
+}
+
+/** A frame of the driving video, who is in it, and how its background has moved since the one before. */
+export interface WatchedFrame {
+  readonly image: Image;
+  readonly person: PersonFrame;
+  readonly motion: BackgroundMotion;
 }
 
 /** Longer side of the pictures that the background is watched in, at most; it is enough to look at, too. */
 export const WATCHED_LONGEST = 640;
 
 /**
- * The background's motion at each frame of the driver.
- * @param onFrame shown every frame and who is in it, for other uses of the same reading; awaited
+ * Follows the background of a driving video, as far as video and people go.
+ * @param people who is in each frame, which tells where the background is hidden; may be found meanwhile
  */
-export async function watchBackground(
-  source: BackgroundSource,
-  onFrame: (image: Image, person: PersonFrame) => Promise<void> = async () => {},
-): Promise<BackgroundMotion[]> {
-  const { video, driver, stretch, fps, meter, signal } = source;
-  const of = driver.numFrames;
-  meter.begin("perceive", of);
-  const watch = new BackgroundWatch();
-  const motions: BackgroundMotion[] = [];
+export async function* watchBackground(
+  { video, stretch, fps, signal }: BackgroundSource,
+  people: AsyncIterable<PersonFrame>,
+): AsyncGenerator<WatchedFrame, void, undefined> {
   const { startS, endS } = stretch;
-  const range = { fps, startS, endS, longest: WATCHED_LONGEST, ...(signal && { signal }) };
-  for await (const { image } of decodeVideo(video, range)) {
-    const person = await driver.frame(motions.length);
-    motions.push(watch.next(image, person));
-    await onFrame(image, person);
-    meter.advance({ activity: "perceive", segment: null, step: motions.length, of, work: 1 });
-    if (motions.length === of) break;
+  const frames = decodeVideo(video, {
+    fps,
+    startS,
+    endS,
+    longest: WATCHED_LONGEST,
+    ...(signal && { signal }),
+  });
+  const watch = new BackgroundWatch();
+  try {
+    for await (const person of people) {
+      const { done, value } = await frames.next();
+      if (done) return;
+      yield { image: value.image, person, motion: watch.next(value.image, person) };
+    }
+  } finally {
+    await frames.return();
   }
-  return motions;
 }
 
 /**
@@ -67,14 +74,16 @@ export async function chooseAnchor(run: Run, perceived: Perceived, plan: Plan): 
   // What cannot be an anchor is refused with the plan, at once.
   if (asked !== null && (plan.segments[asked]?.kind ?? "interpolated") === "interpolated") return asked;
   const { fps } = sampling;
-  const source = { video: request.video, stretch: stretch!, fps, meter, signal };
+  const source = { video: request.video, stretch: stretch!, fps, signal };
   const step = await work.step({
     id: "background",
     needs: [perceived.step?.key ?? "given"],
     files: ["background.motions"],
     run: async ([path]) => {
-      const driver = await Driver.open(perceived.poses, fps);
-      await writeFile(path!, JSON.stringify(await watchBackground({ ...source, driver })));
+      const people = replayPoses(await Driver.open(perceived.poses, fps), meter);
+      const motions: BackgroundMotion[] = [];
+      for await (const { motion } of watchBackground(source, people)) motions.push(motion);
+      await writeFile(path!, JSON.stringify(motions));
     },
   });
   const motions = motionsSchema.parse(JSON.parse(await readFile(step.paths[0]!, "utf8")));

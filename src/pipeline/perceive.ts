@@ -106,6 +106,19 @@ export async function* watchPoses(
   }
 }
 
+/** The poses of a driver, with progress: what `watchPoses` gives where they are known already. */
+export async function* replayPoses(
+  driver: Driver,
+  meter: ProgressMeter,
+): AsyncGenerator<PersonFrame, void, undefined> {
+  const of = driver.numFrames;
+  meter.begin("perceive", of);
+  for (let index = 0; index < of; index++) {
+    yield driver.frame(index);
+    meter.advance({ activity: "perceive", segment: null, step: index + 1, of, work: 1 });
+  }
+}
+
 /** Frames that a video, or a part of one, has when it is resampled to a rate. */
 export function numFramesAt(fps: number, { durationS }: Pick<Stretch, "durationS">): number {
   return Math.max(1, Math.ceil((durationS - TIME_TOLERANCE_S) * fps));

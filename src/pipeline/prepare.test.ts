@@ -46,7 +46,7 @@ describe("prepare", () => {
       numFrames: NUM_FRAMES,
     });
     expect(await probeVideo(found.files.overlay!)).toMatchObject({ width: 128, height: 192 });
-    expect(events.at(-1)).toMatchObject({ phase: "perceive", fraction: 1, step: NUM_FRAMES });
+    expect(events.at(-1)).toMatchObject({ phase: "write", fraction: 1, step: NUM_FRAMES });
   });
 
   test("draws given poses at another size and rate", async () => {

@@ -5,24 +5,25 @@ import { join } from "node:path";
 import { openModelFolder } from "../diffusion/model-folder.ts";
 import { writeFileAtomically } from "../files/atomic-file.ts";
 import { readImage, writeImage } from "../media/image.ts";
+import { readAhead } from "../media/read-ahead.ts";
 import { type VideoInfo, probeVideo } from "../media/video.ts";
 import type { AlignmentMode } from "../perception/alignment-plan.ts";
 import type { Cast } from "../perception/analyze-video.ts";
 import type { BackgroundMotion } from "../perception/background-motion.ts";
 import type { PersonSummary } from "../perception/choose-person.ts";
 import type { EyeModels } from "../perception/onnx/open-models.ts";
-import type { Absence } from "../perception/person-frame.ts";
+import type { Absence, PersonFrame } from "../perception/person-frame.ts";
 import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
 import { type BackgroundSource, watchBackground } from "./background.ts";
-import { ConditionsWriter } from "./conditions-writer.ts";
+import { writeConditions } from "./write-conditions.ts";
 import { planSegments } from "./plan.ts";
 import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
 import { writeKeypoints } from "./keypoints-file.ts";
 import { OverlayWriter } from "./overlay.ts";
-import { remarksOn, watchPoses } from "./perceive.ts";
+import { remarksOn, replayPoses, watchPoses } from "./perceive.ts";
 import { findReference, nobodyIn, severalIn } from "./reference-pose.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import type { ObservedRunOptions } from "./progress.ts";
@@ -95,23 +96,6 @@ export async function prepare(
     throw new UserError(`cannot make the folder ${out}: ${cause.message}`, { cause });
   });
   const poses = keypoints ?? join(out, "keypoints.jsonl");
-  let cast: Cast = { people: [], followed: 0 };
-  if (keypoints === undefined) {
-    const source = { path: video!, stretch: stretch!, eyes, person, fps, meter, signal };
-    await writeKeypoints(
-      poses,
-      fps,
-      watchPoses(source, (found) => (cast = found)),
-    );
-  }
-  const given = await Driver.open(poses, fps);
-  const { driver, alignment } = await openAlignedDriver(poses, fps, reference?.person ?? null, align, size);
-  const fitted = reference && remarkOnAlignment(alignment, align);
-  const remarks = [
-    ...(reference?.remarks ?? []),
-    ...remarksOn(driver.summary),
-    ...(fitted === null ? [] : [fitted]),
-  ];
   const files = {
     keypoints: keypoints === undefined ? poses : null,
     skeleton: join(out, "skeleton.mp4"),
@@ -120,25 +104,31 @@ export async function prepare(
     alignment: reference && join(out, "alignment.png"),
     summary: join(out, "summary.json"),
   };
-  let stillness: readonly Stillness[] = [];
-  const conditions = await ConditionsWriter.open(files.skeleton, files.handNormals, {
-    driver,
-    width,
-    height,
-    fps,
-    skeleton,
-  });
-  try {
-    if (info) {
-      const source = { video: video!, driver: given, stretch: stretch!, fps, meter, signal };
-      const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
-      stillness = judgeSegments(plan, await watchOverlaid(source, info, files.overlay!, conditions));
-    }
-    await writeRest(conditions, meter, signal);
-    await conditions.close();
-  } finally {
-    await conditions.abort();
+  let cast: Cast = { people: [], followed: 0 };
+  const motions: BackgroundMotion[] = [];
+  const showOn = (people: AsyncIterable<PersonFrame>): AsyncIterable<PersonFrame> =>
+    info
+      ? overlaid(people, files.overlay!, info, { video: video!, stretch: stretch!, fps, signal }, motions)
+      : people;
+  if (keypoints === undefined) {
+    const source = { path: video!, stretch: stretch!, eyes, person, fps, meter, signal };
+    const people = watchPoses(source, (found) => (cast = found));
+    // Who is in a frame is found while that of the frames before is shown.
+    await writeKeypoints(poses, fps, showOn(readAhead(people, POSES_AHEAD)));
   }
+  const given = await Driver.open(poses, fps);
+  if (keypoints !== undefined && info) for await (const _ of showOn(replayPoses(given, meter)));
+  const { driver, alignment } = await openAlignedDriver(poses, fps, reference?.person ?? null, align, size);
+  const fitted = reference && remarkOnAlignment(alignment, align);
+  const remarks = [
+    ...(reference?.remarks ?? []),
+    ...remarksOn(driver.summary),
+    ...(fitted === null ? [] : [fitted]),
+  ];
+  const videos = { driver, width, height, fps, skeleton, meter, signal };
+  await writeConditions(files.skeleton, files.handNormals, videos);
+  const plan = planSegments(driver.numFrames, { segmentFrames: defaults.segmentFrames });
+  const stillness = info ? judgeSegments(plan, motions) : [];
   const anchor = stillness.length > 1 ? stillest(stillness) : null;
   const onAnchor = anchor && remarkOnAnchor(anchor);
   if (onAnchor !== null) remarks.push(onAnchor);
@@ -166,40 +156,30 @@ async function lookAt(path: string, eyes: EyeModels, signal: AbortSignal | undef
   return { image, person, remarks: person.numPeople > 1 ? [severalIn(path, person.numPeople)] : [] };
 }
 
+/** Poses that are found while the frames before theirs are shown. */
+const POSES_AHEAD = 4;
+
 /**
- * The background's motion in the driving video, whose frames get their skeletons on the way and whose conditions are
- * written meanwhile: one reading serves all.
+ * Writes the overlay of a driving video: one reading of it serves to look at people and to follow the background.
+ * @param motions gets how the background moves from frame to frame
+ * @returns the same people
  */
-async function watchOverlaid(
-  source: BackgroundSource,
-  info: VideoInfo,
+async function* overlaid(
+  people: AsyncIterable<PersonFrame>,
   path: string,
-  conditions: ConditionsWriter,
-): Promise<BackgroundMotion[]> {
+  info: VideoInfo,
+  source: BackgroundSource,
+  motions: BackgroundMotion[],
+): AsyncGenerator<PersonFrame, void, undefined> {
   const overlay = await OverlayWriter.open(path, source, info);
   try {
-    const motions = await watchBackground(source, async (image, person) => {
+    for await (const { image, person, motion } of watchBackground(source, people)) {
+      motions.push(motion);
       await overlay.write(image, person);
-      await conditions.writeNext();
-    });
+      yield person;
+    }
     await overlay.close();
-    return motions;
   } finally {
     await overlay.abort();
-  }
-}
-
-/** Writes the conditions that have not been written while the video was watched: all of them where there is none. */
-async function writeRest(
-  conditions: ConditionsWriter,
-  meter: ProgressMeter,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const of = conditions.numLeft;
-  if (of > 0) meter.begin("write", of);
-  for (let step = 1; step <= of; step++) {
-    signal?.throwIfAborted();
-    await conditions.writeNext();
-    meter.advance({ activity: "write", segment: null, step, of, work: 1 });
   }
 }
