@@ -17,7 +17,6 @@ import { UserError } from "../tensor/errors.ts";
 import { openAlignedDriver, remarkOnAlignment } from "./aligned-driver.ts";
 import { type Stillness, judgeSegments, remarkOnAnchor, stillest } from "./anchor.ts";
 import { type BackgroundSource, watchBackground } from "./background.ts";
-import { writeConditions } from "./write-conditions.ts";
 import { planSegments } from "./plan.ts";
 import { alignmentSheet } from "./alignment-sheet.ts";
 import { Driver } from "./driver.ts";
@@ -29,6 +28,7 @@ import { ProgressMeter } from "./progress-meter.ts";
 import type { ObservedRunOptions } from "./progress.ts";
 import { resolveRate, stretchOf } from "./timing.ts";
 import { type PrepareRequest, type Shot, checkPrepareRequest } from "./request.ts";
+import { writeConditions } from "./write-conditions.ts";
 
 /** What `prepare` found and wrote; also the content of its summary.json. */
 export interface Preparation {
