@@ -19,7 +19,16 @@ export async function encodeImageFeature(
   config: ClipVisionConfig,
   runner: Runner,
 ): Promise<Tensor<"float32">> {
-  const { clipFeature } = await runner.run({ pixels: clipPixels(image, config.imageSize) });
+  return encodePixels(clipPixels(image, config.imageSize), config, runner);
+}
+
+/** The same of a picture as `clipPixels` makes it. */
+export async function encodePixels(
+  pixels: Tensor<"float32">,
+  config: ClipVisionConfig,
+  runner: Runner,
+): Promise<Tensor<"float32">> {
+  const { clipFeature } = await runner.run({ pixels });
   const shape = [1, numImageTokens(config), config.dim];
   invariant(clipFeature?.dtype === "float32", "the vision tower gave no float32 feature");
   return float32(clipFeature.data as Float32Array, shape);

@@ -5,7 +5,7 @@ import { type OpenGraph } from "../runtime/open-graph.ts";
 import { type Runner } from "../runtime/runner.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor, int64, zeros } from "../tensor/tensor.ts";
-import { CONTEXT_LENGTH, type PromptTokenizer, type TokenizedPrompt, paddedIds } from "./tokenizer.ts";
+import { CONTEXT_LENGTH, PADDING_ID, type PromptTokenizer, type TokenizedPrompt } from "./tokenizer.ts";
 
 export interface EncodedPrompt extends TokenizedPrompt {
   /** The denoiser's text context [1, M, D]: zero from the first padded row on. */
@@ -18,43 +18,33 @@ export interface EncodedPrompt extends TokenizedPrompt {
  */
 const LENGTH_STEP = 64;
 
-/** Turns prompts into the denoiser's text context. Graphs are opened when first needed, and kept until `release`. */
-export class PromptEncoder {
+/** Turns tokens into rows of features. Graphs are opened when first needed, and kept until `release`. */
+export class TokenEncoder {
   private readonly runners = new Map<number, Promise<Runner>>();
 
-  /**
-   * @param contextLength M; the published model has learned with 512, whatever the prompt
-   * @throws UserError when the tokenizer has ids that the text encoder does not know
-   */
+  /** @param maxTokens the most that `encode` is given */
   constructor(
-    readonly tokenizer: PromptTokenizer,
     private readonly config: Umt5Config,
     private readonly open: OpenGraph,
-    readonly contextLength: number = CONTEXT_LENGTH,
-  ) {
-    if (tokenizer.vocabSize > config.vocabSize) {
-      throw new UserError(
-        `the tokenizer has ${tokenizer.vocabSize} tokens, the text encoder only ${config.vocabSize}; ` +
-          "use the tokenizer that belongs to it",
-      );
-    }
-  }
+    private readonly maxTokens: number,
+  ) {}
 
-  /** @throws UserError when the prompt is absurdly long */
-  async encode(prompt: string): Promise<EncodedPrompt> {
-    const tokenized = this.tokenizer.tokenize(prompt, this.contextLength);
-    const numTokens = tokenized.tokens.length;
-    const length = Math.min(this.contextLength, Math.ceil(numTokens / LENGTH_STEP) * LENGTH_STEP);
+  /**
+   * @param ids of tokens, without padding
+   * @returns a row for each, [L, D]
+   */
+  async encode(ids: readonly number[]): Promise<Float32Array> {
+    const numTokens = ids.length;
+    const length = Math.min(this.maxTokens, Math.ceil(numTokens / LENGTH_STEP) * LENGTH_STEP);
+    const padded = Array.from({ length }, (_, i) => ids[i] ?? PADDING_ID);
     const mask = Array.from({ length }, (_, i) => (i < numTokens ? 1 : 0));
     const runner = await this.runnerFor(length);
-    const { context: rows } = await runner.run({
-      ids: int64(paddedIds(tokenized, length), [1, length]),
+    const { context } = await runner.run({
+      ids: int64(padded, [1, length]),
       mask: int64(mask, [1, length]),
     });
-    invariant(rows?.dtype === "float32", "the text encoder gave no float32 context");
-    const context = zeros([1, this.contextLength, this.config.dim]);
-    context.data.set(rows.data as Float32Array);
-    return { ...tokenized, context };
+    invariant(context?.dtype === "float32", "the text encoder gave no float32 context");
+    return (context.data as Float32Array).subarray(0, numTokens * this.config.dim);
   }
 
   /** Closes all graphs. */
@@ -70,5 +60,42 @@ export class PromptEncoder {
     const opened = this.open(buildUmt5(this.config, { numTokens }), "text encoder");
     this.runners.set(numTokens, opened);
     return opened;
+  }
+}
+
+/** Turns prompts into the denoiser's text context. */
+export class PromptEncoder {
+  private readonly encoder: TokenEncoder;
+
+  /**
+   * @param contextLength M; the published model has learned with 512, whatever the prompt
+   * @throws UserError when the tokenizer has ids that the text encoder does not know
+   */
+  constructor(
+    readonly tokenizer: PromptTokenizer,
+    private readonly config: Umt5Config,
+    open: OpenGraph,
+    readonly contextLength: number = CONTEXT_LENGTH,
+  ) {
+    if (tokenizer.vocabSize > config.vocabSize) {
+      throw new UserError(
+        `the tokenizer has ${tokenizer.vocabSize} tokens, the text encoder only ${config.vocabSize}; ` +
+          "use the tokenizer that belongs to it",
+      );
+    }
+    this.encoder = new TokenEncoder(config, open, contextLength);
+  }
+
+  /** @throws UserError when the prompt is absurdly long */
+  async encode(prompt: string): Promise<EncodedPrompt> {
+    const tokenized = this.tokenizer.tokenize(prompt, this.contextLength);
+    const context = zeros([1, this.contextLength, this.config.dim]);
+    context.data.set(await this.encoder.encode(tokenized.tokens.map(({ id }) => id)));
+    return { ...tokenized, context };
+  }
+
+  /** Closes all graphs. */
+  release(): Promise<void> {
+    return this.encoder.release();
   }
 }
