@@ -14,7 +14,7 @@ import { MODEL_PRESETS } from "../src/app/train/model-source.ts";
 import { inGroup } from "../src/app/train/in-group.ts";
 import { addLora, LORA_TARGETS } from "../src/models/layers/lora.ts";
 import { type Tensor, sizeOf } from "../src/tensor/tensor.ts";
-import { buildDenoiserLoss } from "../src/training/denoiser-loss.ts";
+import { buildDenoiserLoss, givenEncodings, learningEncoders } from "../src/training/denoiser-loss.ts";
 import { denoiserParams, trainableOf } from "../src/training/denoiser-run.ts";
 import { type TrainingGroup, meanOver } from "../src/training/group.ts";
 import { type Params, compileTrainStep } from "../src/training/train.ts";
@@ -37,7 +37,8 @@ async function timeSteps(group: TrainingGroup, learns: (typeof KINDS)[number]): 
   const isLora = learns === KINDS[0];
   const { textTokens, ...models } = MODEL_PRESETS.mini;
   const shape = { latentFrames: Number(values.frames), latentHeight: 24, latentWidth: 16, textTokens };
-  const { graph, loss } = buildDenoiserLoss(models, { ...shape, batch: NUM_CLIPS / group.size });
+  const conditions = isLora ? givenEncodings : learningEncoders;
+  const { graph, loss } = buildDenoiserLoss(models, { ...shape, batch: NUM_CLIPS / group.size }, conditions);
   if (isLora) addLora(graph, { ...lora, scale: 1 });
   const feeds = randomFeeds(graph);
   const own = (names: Iterable<string>): Record<string, Tensor> =>

@@ -2,6 +2,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { exists } from "../files/exists.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
+import { mapCheckpoint } from "../runtime/mapped-checkpoint.ts";
 import { type Checkpoint } from "../runtime/safetensors.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
@@ -106,15 +107,24 @@ export async function newestStep(folder: string): Promise<number | null> {
 }
 
 /**
- * Averaged weights of a run's newest checkpoint, by their keys in the training graph.
+ * Averaged weights of a run's newest checkpoint, by their keys in the training graph, with no bytes read.
  * @throws UserError when the folder has no checkpoint
  */
-export async function loadAverages(folder: string): Promise<Record<string, Tensor<"float32">>> {
+export async function openAverages(folder: string): Promise<Checkpoint> {
   const file = await openNewest(folder);
   if (!file) throw new UserError(`${folder} holds no checkpoint; train there first, or name another folder`);
   const names = [...file.tensors.keys()].filter((name) => name.startsWith(`${AVERAGE}.`));
-  const entries = names.map(
-    async (name) => [name.slice(AVERAGE.length + 1), await file.readFloat32(name)] as const,
+  return mapCheckpoint(
+    file,
+    new Map(names.map((name) => [name.slice(AVERAGE.length + 1), { names: [name] }])),
+  );
+}
+
+/** The same in memory. */
+export async function loadAverages(folder: string): Promise<Record<string, Tensor<"float32">>> {
+  const averages = await openAverages(folder);
+  const entries = [...averages.tensors.keys()].map(
+    async (key) => [key, await averages.readFloat32(key)] as const,
   );
   return Object.fromEntries(await Promise.all(entries));
 }

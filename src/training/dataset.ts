@@ -141,7 +141,8 @@ function stack(
   return { dtype, shape: [arrays.length, ...shape], data: all };
 }
 
-type Fields = Readonly<Record<keyof TrainingClip, Float32Array | Uint8Array | Int32Array>>;
+type FieldData = Float32Array | Uint8Array | Int32Array;
+type Fields = Readonly<Record<keyof TrainingClip, FieldData>>;
 
 export interface OpenDatasetOptions {
   /** Refuse a dataset made by other encoders: the fingerprint of those wanted. */
@@ -208,16 +209,22 @@ export class ClipDataset {
 
   /** Clip number `index`. @throws UserError when its file is missing or of another dataset */
   async clip(index: number): Promise<TrainingClip> {
-    const { file, at } = this.entry(index);
-    const fields = await this.fieldsOf(file);
-    if (at >= fields.tokens.length / sizeOf(this.shapes.tokens)) {
-      throw new UserError(`${join(this.folder, file)} has no clip ${at}, which the dataset's index names`);
+    const entry = this.entry(index);
+    const fields = await this.fieldsOf(entry.file);
+    const parts = FIELDS.map((field) => [field, this.partOf(entry, field, fields[field])] as const);
+    return Object.fromEntries(parts) as unknown as TrainingClip;
+  }
+
+  /** One field of the first `numClips` clips, read anew a file at a time: for a walk over the whole dataset. */
+  async *each<F extends "tokens" | "image">(field: F, numClips: number): AsyncGenerator<TrainingClip[F]> {
+    let file = "";
+    let data: FieldData = new Uint8Array();
+    for (let index = 0; index < numClips; index++) {
+      const entry = this.entry(index);
+      if (entry.file !== file) data = await this.readField(await this.openFile(entry.file), field);
+      file = entry.file;
+      yield this.partOf(entry, field, data) as TrainingClip[F];
     }
-    const part = (field: keyof TrainingClip): unknown => {
-      const size = sizeOf(this.shapes[field]);
-      return fields[field].subarray(at * size, (at + 1) * size);
-    };
-    return Object.fromEntries(FIELDS.map((field) => [field, part(field)])) as unknown as TrainingClip;
   }
 
   /** `StoredClip.poses` of a clip; null in datasets that were made without. */
@@ -245,20 +252,32 @@ export class ClipDataset {
 
   private async load(file: string): Promise<Fields> {
     const opened = await this.openFile(file);
-    const fields = {} as Record<keyof TrainingClip, Float32Array | Uint8Array | Int32Array>;
-    for (const field of FIELDS) {
-      const shape = opened.tensors.get(field)?.shape;
-      if (shape?.slice(1).join() !== this.shapes[field].join()) {
-        throw new UserError(
-          `${opened.path}: "${field}" has the shape [${shape?.join(", ")}], expected [n, ${this.shapes[field].join(", ")}]`,
-        );
-      }
-      const tensor =
-        STORED[field] === "float16" ? await opened.readFloat32(field) : await opened.readTensor(field);
-      fields[field] = tensor.data as Float32Array | Uint8Array | Int32Array;
-    }
+    const fields = {} as Record<keyof TrainingClip, FieldData>;
+    for (const field of FIELDS) fields[field] = await this.readField(opened, field);
     this.makeRoom(file, fields);
     return fields;
+  }
+
+  /** Of all clips of a file. */
+  private async readField(opened: Checkpoint, field: keyof TrainingClip): Promise<FieldData> {
+    const shape = opened.tensors.get(field)?.shape;
+    if (shape?.slice(1).join() !== this.shapes[field].join()) {
+      throw new UserError(
+        `${opened.path}: "${field}" has the shape [${shape?.join(", ")}], expected [n, ${this.shapes[field].join(", ")}]`,
+      );
+    }
+    const tensor =
+      STORED[field] === "float16" ? await opened.readFloat32(field) : await opened.readTensor(field);
+    return tensor.data as FieldData;
+  }
+
+  /** A clip's part of a field of its file. */
+  private partOf({ file, at }: DatasetClip, field: keyof TrainingClip, data: FieldData): FieldData {
+    const size = sizeOf(this.shapes[field]);
+    if (at >= data.length / size) {
+      throw new UserError(`${join(this.folder, file)} has no clip ${at}, which the dataset's index names`);
+    }
+    return data.subarray(at * size, (at + 1) * size);
   }
 
   private async openFile(file: string): Promise<Checkpoint> {

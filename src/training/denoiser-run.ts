@@ -15,11 +15,15 @@ import { type BlockwiseSettings, blockwiseGraphs } from "./blockwise-graphs.ts";
 import { compileBlockwiseStep } from "./blockwise-step.ts";
 import { type FrozenWeights } from "./blockwise-weights.ts";
 import {
+  type ConditionInputs,
   type DenoiserModels,
   type DenoiserShape,
   buildDenoiserLoss,
   denoiserInTraining,
+  givenEncodings,
+  learningEncoders,
 } from "./denoiser-loss.ts";
+import { type ConditionEncodings, EncodedStep } from "./encoded-step.ts";
 import { type LoraOptions, addLora } from "../models/layers/lora.ts";
 import { paramBytes } from "../graph/index.ts";
 import { faceCells } from "./face.ts";
@@ -45,7 +49,7 @@ export interface DenoiserStage {
   readonly batch: number;
 }
 
-/** What learns: the whole network (`null`), or low-rank pairs on linear layers and the patch embeddings. */
+/** What learns: denoiser and encoders (`null`), or, of the denoiser alone, low-rank pairs on linear layers and the patch embeddings. */
 export interface LoraRecipe {
   readonly rank: number;
   /** Pairs are multiplied by alpha / rank. */
@@ -68,6 +72,8 @@ export interface DenoiserRun {
   readonly recompute: Recompute;
   /** With `recompute: "blocks"`: where parameters lie that are not trained and that `initial` leaves out. */
   readonly frozen: FrozenWeights | null;
+  /** With `lora`: of every caption and reference, and of the empty prompt; see `encodeConditions`. Else null. */
+  readonly encodings: ConditionEncodings | null;
   readonly seed: number;
   readonly threads: number;
   readonly absent: AbsentConditions;
@@ -202,7 +208,7 @@ export function stageCost(network: DenoiserNetwork, stage: DenoiserStage): Denoi
   const { graph, loss } = buildStage(network, stage);
   const weightBytes = paramBytes(graph);
   if (network.recompute === "blocks") {
-    const model = denoiserInTraining(network.models, shapeOf(network, stage));
+    const model = denoiserInTraining(network.models, shapeOf(network, stage), conditionsOf(network));
     const cost = blockwiseCost(blockwiseGraphs(model, blockSettings(network)));
     return {
       flops: cost.flops,
@@ -224,10 +230,15 @@ export function trainableOf({ lora }: Pick<DenoiserRun, "lora">): (key: string) 
 }
 
 function buildStage(network: DenoiserNetwork, stage: DenoiserStage) {
-  const built = buildDenoiserLoss(network.models, shapeOf(network, stage));
+  const built = buildDenoiserLoss(network.models, shapeOf(network, stage), conditionsOf(network));
   const lora = loraOptions(network);
   if (lora) addLora(built.graph, lora);
   return built;
+}
+
+/** Encoders are part of the graph where they learn, and nowhere else. */
+function conditionsOf({ lora }: DenoiserNetwork): ConditionInputs {
+  return lora ? givenEncodings : learningEncoders;
 }
 
 function shapeOf(
@@ -246,9 +257,14 @@ function blockSettings(network: DenoiserNetwork): BlockwiseSettings {
 }
 
 async function compileStage(run: DenoiserRun, stage: DenoiserStage): Promise<TrainStep> {
+  const step = await compileGraphs(run, stage);
+  return run.encodings ? new EncodedStep(step, run.encodings) : step;
+}
+
+async function compileGraphs(run: DenoiserRun, stage: DenoiserStage): Promise<TrainStep> {
   const { models, threads, frozen } = run;
   if (run.recompute === "blocks") {
-    const model = denoiserInTraining(models, shapeOf(run, stage));
+    const model = denoiserInTraining(models, shapeOf(run, stage), conditionsOf(run));
     return compileBlockwiseStep(model, { ...blockSettings(run), frozen, threads });
   }
   const { graph, loss } = buildStage(run, stage);

@@ -16,6 +16,7 @@ import { UserError } from "../../tensor/errors.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { identifyEncoders } from "../dataset/encoders.ts";
 import type { DenoiserConfig } from "./config.ts";
+import { type EncoderWeights, encodingsOf, openEncoderWeights } from "./encoder-weights.ts";
 import { type ModelSource, emptyPromptTokens, openModelWeights } from "./model-source.ts";
 import { type NetworkSource, openNetwork } from "./network.ts";
 import { startWeights } from "./start-weights.ts";
@@ -24,6 +25,8 @@ import { blackLatents, isModelFolder, openTrainedVae } from "./trained-vae.ts";
 export interface DenoiserSetup extends NetworkSource {
   readonly run: DenoiserRun;
   readonly initial: Params;
+  /** Of encoders that do not learn; null where they do. */
+  readonly encoders: EncoderWeights | null;
   readonly optimizer: Optimizer;
   /** Steps of the training that `from` names, when this one starts from it; null without one. */
   readonly fromStep: number | null;
@@ -35,6 +38,7 @@ export interface DenoiserSetup extends NetworkSource {
 export async function setUpDenoiser(config: DenoiserConfig, threads: number): Promise<DenoiserSetup> {
   const opened = await openNetwork(config, false);
   const { source, network, width, height } = opened;
+  const encoders = network.lora ? await openEncoderWeights(config, source) : null;
   const index = opened.index!;
   const vae = vaeFolder(config, source);
   const { absent, fingerprint } = await openAbsent(vae, source, { width, height }, index.numFrames);
@@ -53,6 +57,7 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
   const run: DenoiserRun = {
     ...network,
     frozen,
+    encodings: encoders && (await encodingsOf(config.dataset.folder, source, encoders, threads)),
     stages: config.stages,
     accumulate: config.accumulate,
     sampling: samplingOf(config, index),
@@ -72,7 +77,7 @@ export async function setUpDenoiser(config: DenoiserConfig, threads: number): Pr
   const initial = startWeights(inMemory, network.models, given, config.seed);
   const optimizer = await optimizerOf(config, shapes, isTrainable, threads);
   const fromStep = config.from === null ? null : await newestStep(config.from);
-  return { ...opened, run, initial, optimizer, fromStep, vae };
+  return { ...opened, run, initial, encoders, optimizer, fromStep, vae };
 }
 
 async function openInterpolation(

@@ -7,6 +7,7 @@ import {
   stageCost,
   trainDenoiser,
 } from "../../training/denoiser-run.ts";
+import { encodeConditions } from "../../training/encode-conditions.ts";
 import { ALONE, type TrainingGroup } from "../../training/group.ts";
 import type { StepReport } from "../../training/train.ts";
 import { describeVaeQuality } from "../../training/vae-judge.ts";
@@ -14,7 +15,7 @@ import { trainVae } from "../../training/vae-train.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig, numStepsOf } from "./config.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { writeDenoiserSheet } from "./denoiser-samples.ts";
-import { setUpDenoiser } from "./denoiser-setup.ts";
+import { type DenoiserSetup, setUpDenoiser } from "./denoiser-setup.ts";
 import { ownCores } from "./in-group.ts";
 import { Monitor, type StepCost, type TrainingListener } from "./monitor.ts";
 import { openRunFolder, runFingerprint } from "./run-folder.ts";
@@ -74,6 +75,7 @@ async function runDenoiser(config: DenoiserConfig, options: Options): Promise<Tr
     return cost;
   };
   const monitor = new Monitor(config, threadsOf(config), options.listener, costAt);
+  await encodeClips(setup, { ...options, group });
   try {
     return await trainDenoiser(setup.run, setup.initial, {
       ...commonOptions(config, options),
@@ -89,6 +91,34 @@ async function runDenoiser(config: DenoiserConfig, options: Options): Promise<Tr
   } finally {
     await monitor.close();
   }
+}
+
+/** Before the first step, so that encoders and denoiser are not in memory at the same time. */
+async function encodeClips(
+  { run }: DenoiserSetup,
+  { group, signal, listener }: Options & { readonly group: TrainingGroup },
+): Promise<void> {
+  const { encodings, dataset, absent } = run;
+  if (!encodings) return;
+  const numClips = run.clipsAt(run.stages.at(-1)!.untilStep);
+  await encodeConditions(
+    encodings,
+    { dataset, numClips, emptyPrompt: absent.emptyPrompt },
+    { group, signal, onEncoded: progressLines((line) => listener.say(line)) },
+  );
+}
+
+/** At least this long from one line to the next, but for the first and the last. */
+const LINE_INTERVAL_MS = 10_000;
+
+function progressLines(say: (line: string) => void): (numDone: number, numAll: number) => void {
+  let lastLineMs = -Infinity;
+  return (numDone, numAll) => {
+    const now = performance.now();
+    if (now - lastLineMs < LINE_INTERVAL_MS && numDone < numAll) return;
+    lastLineMs = now;
+    say(`encoding captions and references ${numDone}/${numAll}`);
+  };
 }
 
 async function runVae(config: VaeConfig, options: Options): Promise<TrainingState> {

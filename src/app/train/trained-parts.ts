@@ -1,9 +1,10 @@
 /** The parts of a model folder that a training of the denoiser has made or started from. */
 import { join } from "node:path";
 import { MODEL_FILES, type ModelPart, TOKENIZER_JSON } from "../../diffusion/model-folder.ts";
+import type { Checkpoint } from "../../runtime/safetensors.ts";
 import { captionTokenizerJson } from "../../training/tokenizer.ts";
 import type { Params } from "../../training/train.ts";
-import { VAE_WEIGHTS } from "../../training/vae-train.ts";
+import { VAE_WEIGHTS, readTensors } from "../../training/vae-train.ts";
 import type { DenoiserConfig } from "./config.ts";
 import type { DenoiserSetup } from "./denoiser-setup.ts";
 import { describeModel } from "./describe-model.ts";
@@ -51,13 +52,13 @@ export async function vaePart(folder: string, take: TakeFile): Promise<PartWrite
  */
 export async function denoiserFiles(
   config: DenoiserConfig,
-  { source, vae, width, height, index, run, initial }: DenoiserSetup,
+  setup: DenoiserSetup,
   trained: Params,
   take: TakeFile,
 ): Promise<ModelFiles> {
+  const { source, vae, width, height, index, run } = setup;
   const fps = config.generation.fps ?? index!.fps;
   const phase = phasePart(run.lora ? trained : null, run.lora);
-  const base = run.frozen ? {} : baseParts(run.lora ? initial : trained);
   return {
     description: describeModel({
       name: "sample",
@@ -67,6 +68,20 @@ export async function denoiserFiles(
       config,
     }),
     tokenizer: tokenizerPart(source, take),
-    parts: { ...base, vae: await vaePart(vae, take), phase1: phase, phase2: phase },
+    parts: { ...baseOf(setup, trained), vae: await vaePart(vae, take), phase1: phase, phase2: phase },
+  };
+}
+
+function baseOf({ run, initial, encoders }: DenoiserSetup, trained: Params) {
+  if (run.frozen) return {};
+  if (!encoders) return baseParts(trained);
+  const stored =
+    (weights: Checkpoint): PartWriter =>
+    async (path) =>
+      halfPrecision(await readTensors(weights))(path);
+  return {
+    dit: halfPrecision(baseWeights(initial, "dit")),
+    textEncoder: stored(encoders.textEncoder),
+    imageEncoder: stored(encoders.imageEncoder),
   };
 }
