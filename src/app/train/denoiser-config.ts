@@ -101,7 +101,7 @@ const denoiserKeys = (defaults: DenoiserDefaults) => ({
       ),
       perStep: key(z.number().nonnegative().default(0), "see `first`", OURS),
     }),
-    "the clips; with `first`, training may begin while they are still made",
+    "the clips; with `first`, a base training may begin while they are still made",
     OURS,
   ),
   stages,

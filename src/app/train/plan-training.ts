@@ -1,9 +1,10 @@
 /** What a training will take, before it begins: `posegen train --dry-run`. */
+import { numImageTokens } from "../../models/clip-vision/config.ts";
 import { matmulSpeed } from "../../runtime/measure.ts";
 import type { Checkpoint, TensorEntry } from "../../runtime/safetensors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import { heldDatasetBytes } from "../../training/dataset.ts";
-import { readDatasetIndex } from "../../training/dataset-index.ts";
+import { type DatasetClip, readDatasetIndex } from "../../training/dataset-index.ts";
 import {
   type DenoiserNetwork,
   type StageCost,
@@ -34,6 +35,11 @@ export interface TrainingPlan {
   readonly stages: readonly StagePlan[];
   readonly numTrainable: number;
   readonly numFrozen: number;
+  /**
+   * What the encoders make of captions and references before the first step, at most: captions may be shorter, and
+   * references the same. Null where encoders learn, and without a dataset.
+   */
+  readonly encodedBytes: number | null;
   /** Speed of matrix products on this machine. */
   readonly gflops: number;
 }
@@ -57,12 +63,14 @@ const TRAINED_COPIES = 6;
 export async function planTraining(config: TrainingConfig, numProcesses = 1): Promise<TrainingPlan> {
   const threads = config.threads ?? ownCores();
   const gflops = await matmulSpeed({ threads, numProducts: 2, numRuns: 3 });
-  const stages = config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config, numProcesses);
-  const [{ cost }] = stages as [Stage];
+  const { stages, encodedBytes } =
+    config.kind === "vae" ? await vaeStages(config) : await denoiserStages(config, numProcesses);
+  const [{ cost }] = stages as readonly [Stage];
   return {
     stages: stages.map((stage) => planStage(stage, numProcesses, gflops)),
     numTrainable: cost.trainableBytes / 4,
     numFrozen: (cost.weightBytes - cost.trainableBytes) / 4,
+    encodedBytes,
     gflops,
   };
 }
@@ -99,11 +107,13 @@ function planStage(
   };
 }
 
-async function denoiserStages(config: DenoiserConfig, numProcesses: number): Promise<Stage[]> {
-  const { network, source } = await openNetwork(config, true);
+type Stages = Pick<TrainingPlan, "encodedBytes"> & { readonly stages: readonly Stage[] };
+
+async function denoiserStages(config: DenoiserConfig, numProcesses: number): Promise<Stages> {
+  const { network, source, index } = await openNetwork(config, true);
   const clipBytes = await heldClipBytes(config);
   const stored = staysInFiles(config) && source.folder ? await openModelWeights(source.folder) : null;
-  return sharedStages(config, { size: numProcesses }).map((stage, i) => {
+  const stages = sharedStages(config, { size: numProcesses }).map((stage, i) => {
     const numFrames = 4 * stage.latentFrames - 3;
     const cost = stageCost(network, stage);
     const frozenBytes = stored
@@ -120,6 +130,18 @@ async function denoiserStages(config: DenoiserConfig, numProcesses: number): Pro
       clipBytes,
     };
   });
+  const clips = index?.clips.slice(0, config.dataset.clips ?? index.clips.length);
+  return { stages, encodedBytes: clips && network.lora ? encodedBytesOf(clips, network) : null };
+}
+
+function encodedBytesOf(clips: readonly DatasetClip[], { models, textTokens }: DenoiserNetwork): number {
+  const { textEncoder, imageEncoder } = models;
+  // The empty prompt is one of them.
+  const numCaptions = new Set(["", ...clips.map(({ caption }) => caption)]).size;
+  return (
+    4 * numCaptions * textTokens * textEncoder.dim +
+    4 * clips.length * numImageTokens(imageEncoder) * imageEncoder.dim
+  );
 }
 
 /** Of the datasets that are there already. */
@@ -143,23 +165,22 @@ function tokensOf({ models, size }: DenoiserNetwork, latentFrames: number): Stag
   return { video: (latentFrames / pt) * perFrame, reference: perFrame };
 }
 
-async function vaeStages(config: VaeConfig): Promise<Stage[]> {
+async function vaeStages(config: VaeConfig): Promise<Stages> {
   const { window, from, model, steps, clips } = config;
   // A VAE that is still to be trained has the size that the settings name.
   const found = from === null ? null : await openVaeFiles(from).catch(() => null);
   const architecture = found?.config ?? VAE_PRESETS[model];
   const name = `windows of ${window.width}x${window.height}, ${window.numFrames} frames`;
   const cost = vaeStageCost(config, architecture);
-  return [
-    {
-      name,
-      numSteps: steps,
-      batch: window.batch,
-      numPasses: config.accumulate,
-      tokens: null,
-      cost,
-      frozenBytes: cost.weightBytes - cost.trainableBytes,
-      clipBytes: heldVaeClipBytes(clips.train + clips.heldOut),
-    },
-  ];
+  const stage = {
+    name,
+    numSteps: steps,
+    batch: window.batch,
+    numPasses: config.accumulate,
+    tokens: null,
+    cost,
+    frozenBytes: cost.weightBytes - cost.trainableBytes,
+    clipBytes: heldVaeClipBytes(clips.train + clips.heldOut),
+  };
+  return { stages: [stage], encodedBytes: null };
 }

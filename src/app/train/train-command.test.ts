@@ -89,12 +89,14 @@ test("generate takes the exported model", { timeout: 240_000 }, async () => {
 
 test("a killed run goes on, and ends with the same bytes", { timeout: 240_000 }, async () => {
   const config = await settingsFile("killed", { ...tinySettings(folder, "phase1"), out: at("killed") });
-  await train(config);
+  expect(await train(config)).toMatch(/encoding captions and references (\d+)\/\1$/m);
   const last = at("killed", "step-00000004.safetensors");
   const [whole, losses] = [await readFile(last), await lossesOf("killed")];
   // What a run leaves that is killed after step 3: the checkpoint of step 2, and a log of three steps.
   await rm(last);
-  expect(await train(config)).toContain("going on after step 2 of 4");
+  const resumed = await train(config);
+  expect(resumed).toContain("going on after step 2 of 4");
+  expect(resumed).not.toContain("encoding");
   expect(await readFile(last)).toEqual(whole);
   expect(await lossesOf("killed")).toEqual(losses);
 
@@ -129,6 +131,7 @@ test("a dry run says what it would cost and makes nothing", async () => {
   // 3 latent frames of 4 x 6 latents in patches of 2 x 2.
   expect(stdout).toMatch(/3 latent frames \(9 frames\) +4 +2 +18 \+ 6 /);
   expect(stdout).toContain("24.1 k learn");
+  expect(stdout).toMatch(/encodings +at most \d/);
   expect(await readdir(folder)).not.toContain("dry");
 });
 
@@ -143,6 +146,7 @@ test("the published size can be planned without data", { timeout: 240_000 }, asy
 test.each([
   [{ dataset: { folder: "nowhere" } }, "nowhere is no finished dataset"],
   [{ model: "nowhere" }, "nowhere is not a model folder"],
+  [{ model: "tiny" }, 'phase1 finetunes a model, and "tiny" is an architecture without weights'],
   [{ width: 64 }, "has clips of width 32; the training needs 64"],
   [{ kind: "phase2" }, "has no pictures pasted at the ends of its clips"],
   [

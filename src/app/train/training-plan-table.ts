@@ -5,12 +5,14 @@ import type { TrainingConfig } from "./config.ts";
 import type { TrainingPlan } from "./plan-training.ts";
 
 export function trainingPlanTable(config: TrainingConfig, plan: TrainingPlan): string {
-  const { stages, numTrainable, numFrozen, gflops } = plan;
+  const { stages, numTrainable, numFrozen, encodedBytes, gflops } = plan;
   const overview = [
     ["training", config.kind],
     ["into", config.out],
     ["parameters", `${formatCount(numTrainable)} learn, ${formatCount(numFrozen)} do not`],
   ];
+  if (encodedBytes !== null)
+    overview.push(["encodings", `at most ${formatBytes(encodedBytes)} in the dataset's folder`]);
   const total = stages.reduce((sum, { estimatedMs }) => sum + estimatedMs, 0);
   const rows = [
     ["stage", "steps", "samples a step", "tokens a sample", "FLOP a step", "memory", "time"],
