@@ -78,7 +78,7 @@ export function blockwiseGraphs(model: BlockwiseModel, settings: BlockwiseSettin
   const flowing = flowingValues(embed, trainedInEmbed);
   const ranges = blockRanges(config.numLayers, settings.blocksPerRange);
   const blocks: BlockwiseGraphs["blocks"] = new Map(
-    ranges.map(({ length }) => {
+    [...new Set(ranges.map(({ length }) => length))].map((length) => {
       const build = () => withLora(blocksPart(config, scope, layout, { first: 0, length }), settings);
       return [
         length,
