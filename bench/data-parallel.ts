@@ -14,7 +14,12 @@ import { MODEL_PRESETS } from "../src/app/train/model-source.ts";
 import { inGroup } from "../src/app/train/in-group.ts";
 import { addLora, LORA_TARGETS } from "../src/models/layers/lora.ts";
 import { type Tensor, sizeOf } from "../src/tensor/tensor.ts";
-import { buildDenoiserLoss, givenEncodings, learningEncoders } from "../src/training/denoiser-loss.ts";
+import {
+  buildDenoiserLoss,
+  denoiserInTraining,
+  givenEncodings,
+  learningEncoders,
+} from "../src/training/denoiser-loss.ts";
 import { denoiserParams, trainableOf } from "../src/training/denoiser-run.ts";
 import { type TrainingGroup, meanOver } from "../src/training/group.ts";
 import { type Params, compileTrainStep } from "../src/training/train.ts";
@@ -38,21 +43,22 @@ async function timeSteps(group: TrainingGroup, learns: (typeof KINDS)[number]): 
   const { textTokens, ...models } = MODEL_PRESETS.mini;
   const shape = { latentFrames: Number(values.frames), latentHeight: 24, latentWidth: 16, textTokens };
   const conditions = isLora ? givenEncodings : learningEncoders;
-  const { graph, loss } = buildDenoiserLoss(models, { ...shape, batch: NUM_CLIPS / group.size }, conditions);
+  const batch = NUM_CLIPS / group.size;
+  const { graph, loss } = buildDenoiserLoss(denoiserInTraining(models, { ...shape, batch }, conditions));
   if (isLora) addLora(graph, { ...lora, scale: 1 });
   const feeds = randomFeeds(graph);
   const own = (names: Iterable<string>): Record<string, Tensor> =>
     Object.fromEntries([...names].map((name) => [name, feeds[name]!]));
   const params = own(graph.params.keys()) as Params;
-  const batch = own(graph.inputs.keys());
+  const inputs = own(graph.inputs.keys());
   const step = await compileTrainStep(graph, loss, trainableOf({ lora: isLora ? lora : null }), 1);
   const numBytes = step.trainable.reduce((sum, key) => sum + 4 * sizeOf(params[key]!.shape), 0);
-  await meanOver(group, await step.run(params, batch));
+  await meanOver(group, await step.run(params, inputs));
   group.takeTimes();
   const times: { stepMs: number; waitMs: number; exchangeMs: number }[] = [];
   for (let i = 0; i < numSteps; i++) {
     const begin = performance.now();
-    await meanOver(group, await step.run(params, batch));
+    await meanOver(group, await step.run(params, inputs));
     times.push({ stepMs: performance.now() - begin, ...group.takeTimes() });
   }
   await step.release();

@@ -94,12 +94,10 @@ export function denoiserInTraining(
 }
 
 /** The same as one graph with output `loss`. */
-export function buildDenoiserLoss(
-  models: DenoiserModels,
-  shape: DenoiserShape,
-  conditions: ConditionInputs,
-): { readonly graph: Graph; readonly loss: Value } {
-  const { config, scope, inputs, loss: lossOf } = denoiserInTraining(models, shape, conditions);
+export function buildDenoiserLoss({ config, scope, inputs, loss: lossOf }: BlockwiseModel): {
+  readonly graph: Graph;
+  readonly loss: Value;
+} {
   const graph = new Graph();
   const loss = lossOf(wanDiT(graph.scope(scope), config, inputs(graph)).velocity);
   graph.output("loss", loss);

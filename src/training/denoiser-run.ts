@@ -10,8 +10,7 @@ import {
   type DenoiserSampling,
   denoiserBatch,
 } from "./denoiser-batch.ts";
-import { blockwiseCost } from "./blockwise-cost.ts";
-import { type BlockwiseSettings, blockwiseGraphs } from "./blockwise-graphs.ts";
+import { type BlockwiseModel, type BlockwiseSettings } from "./blockwise-graphs.ts";
 import { compileBlockwiseStep } from "./blockwise-step.ts";
 import { type FrozenWeights } from "./blockwise-weights.ts";
 import {
@@ -25,17 +24,13 @@ import {
 } from "./denoiser-loss.ts";
 import { type ConditionEncodings, EncodedStep } from "./encoded-step.ts";
 import { type LoraOptions, addLora } from "../models/layers/lora.ts";
-import { paramBytes } from "../graph/index.ts";
 import { faceCells } from "./face.ts";
 import { ALONE, type TrainingGroup, sharePasses } from "./group.ts";
-import { type RunCost, runCost } from "../models/run-cost.ts";
-import { sizeOf } from "../tensor/tensor.ts";
 import {
   type Batch,
   type Params,
   type TrainOptions,
   type TrainStep,
-  addGradients,
   compileTrainStep,
   train,
 } from "./train.ts";
@@ -193,47 +188,22 @@ export type DenoiserNetwork = Pick<DenoiserRun, "models" | "size" | "textTokens"
 
 export type ParamShapes = ReadonlyMap<string, readonly number[]>;
 
-export interface StageCost extends Omit<RunCost, "effort"> {
-  /** Bytes of the parameters that get gradients. */
-  readonly trainableBytes: number;
-}
-
-export interface DenoiserStageCost extends StageCost {
-  /** Bytes in float32 of the other parameters that are in memory at a time, where `frozen` leaves them in their files. */
-  readonly frozenBytes: number;
-}
-
-/** What one pass of a stage takes, forward and backward, counted from shapes. */
-export function stageCost(network: DenoiserNetwork, stage: DenoiserStage): DenoiserStageCost {
-  const { graph, loss } = buildStage(network, stage);
-  const weightBytes = paramBytes(graph);
-  if (network.recompute === "blocks") {
-    const model = denoiserInTraining(network.models, shapeOf(network, stage), conditionsOf(network));
-    const cost = blockwiseCost(blockwiseGraphs(model, blockSettings(network)));
-    return {
-      flops: cost.flops,
-      weightBytes,
-      workingBytes: cost.workingBytes + cost.keptBytes,
-      trainableBytes: cost.trainableBytes,
-      // Of the blocks one is in use while the next is read.
-      frozenBytes: 4 * (cost.frozenAround + 2 * cost.frozenInRange),
-    };
-  }
-  const trainable = addGradients(graph, loss, trainableOf(network));
-  const trainableBytes = trainable.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
-  return { ...runCost(graph), trainableBytes, frozenBytes: weightBytes - trainableBytes };
-}
-
 /** Which parameters get gradients, by key. */
 export function trainableOf({ lora }: Pick<DenoiserRun, "lora">): (key: string) => boolean {
   return lora ? isLoraTrainable : () => true;
 }
 
-function buildStage(network: DenoiserNetwork, stage: DenoiserStage) {
-  const built = buildDenoiserLoss(network.models, shapeOf(network, stage), conditionsOf(network));
+/** The training graph of a stage, without gradients. */
+export function buildStage(network: DenoiserNetwork, stage: DenoiserStage) {
+  const built = buildDenoiserLoss(modelInTraining(network, stage));
   const lora = loraOptions(network);
   if (lora) addLora(built.graph, lora);
   return built;
+}
+
+/** The denoiser of a stage with what stands before and behind it. */
+export function modelInTraining(network: DenoiserNetwork, stage: DenoiserStage): BlockwiseModel {
+  return denoiserInTraining(network.models, shapeOf(network, stage), conditionsOf(network));
 }
 
 /** Encoders are part of the graph where they learn, and nowhere else. */
@@ -252,7 +222,8 @@ function loraOptions({ lora }: DenoiserNetwork): LoraOptions | null {
   return lora && { ...lora, scale: lora.alpha / lora.rank };
 }
 
-function blockSettings(network: DenoiserNetwork): BlockwiseSettings {
+/** How a stage's graphs block by block are made. */
+export function blockSettings(network: DenoiserNetwork): BlockwiseSettings {
   return { blocksPerRange: 1, lora: loraOptions(network), isTrainable: trainableOf(network) };
 }
 
@@ -262,10 +233,9 @@ async function compileStage(run: DenoiserRun, stage: DenoiserStage): Promise<Tra
 }
 
 async function compileGraphs(run: DenoiserRun, stage: DenoiserStage): Promise<TrainStep> {
-  const { models, threads, frozen } = run;
+  const { threads, frozen } = run;
   if (run.recompute === "blocks") {
-    const model = denoiserInTraining(models, shapeOf(run, stage), conditionsOf(run));
-    return compileBlockwiseStep(model, { ...blockSettings(run), frozen, threads });
+    return compileBlockwiseStep(modelInTraining(run, stage), { ...blockSettings(run), frozen, threads });
   }
   const { graph, loss } = buildStage(run, stage);
   return compileTrainStep(graph, loss, trainableOf(run), threads);

@@ -17,7 +17,7 @@ import { Random } from "../tensor/random.ts";
 import { type Tensor, float32, sizeOf, tensor } from "../tensor/tensor.ts";
 import { ClipDataset, POSE_POINTS, clipShapes, shardName, writeClips } from "./dataset.ts";
 import { DATASET_JSON, datasetJson } from "./dataset-index.ts";
-import { buildDenoiserLoss, givenEncodings, learningEncoders } from "./denoiser-loss.ts";
+import { buildDenoiserLoss, denoiserInTraining, givenEncodings, learningEncoders } from "./denoiser-loss.ts";
 import { trainableOf } from "./denoiser-run.ts";
 import { type EncodeOptions, encodeConditions } from "./encode-conditions.ts";
 import { type ConditionEncodings, EncodedStep } from "./encoded-step.ts";
@@ -162,7 +162,7 @@ describe("a step with encodings equals one with encoders in the graph", () => {
   const isTrainable = trainableOf({ lora });
 
   function build(conditions: typeof givenEncodings): { graph: Graph; loss: Value } {
-    const built = buildDenoiserLoss(models, shape, conditions);
+    const built = buildDenoiserLoss(denoiserInTraining(models, shape, conditions));
     addLora(built.graph, { ...lora, scale: 1 });
     return built;
   }

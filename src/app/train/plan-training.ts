@@ -3,14 +3,10 @@ import { numImageTokens } from "../../models/clip-vision/config.ts";
 import { matmulSpeed } from "../../runtime/measure.ts";
 import type { Checkpoint, TensorEntry } from "../../runtime/safetensors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
+import { type StageCost, stageCost } from "../../training/denoiser-cost.ts";
 import { heldDatasetBytes } from "../../training/dataset.ts";
 import { type DatasetClip, readDatasetIndex } from "../../training/dataset-index.ts";
-import {
-  type DenoiserNetwork,
-  type StageCost,
-  sharedStages,
-  stageCost,
-} from "../../training/denoiser-run.ts";
+import { type DenoiserNetwork, sharedStages } from "../../training/denoiser-run.ts";
 import { heldVaeClipBytes } from "../../training/vae-train.ts";
 import { type DenoiserConfig, type TrainingConfig, type VaeConfig } from "./config.ts";
 import { staysInFiles } from "./denoiser-setup.ts";

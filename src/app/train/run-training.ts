@@ -1,12 +1,7 @@
 /** Runs a training from its settings: `posegen train`. */
 import type { TrainingState } from "../../training/checkpoint.ts";
-import {
-  type DenoiserStage,
-  sharedStages,
-  stageAt,
-  stageCost,
-  trainDenoiser,
-} from "../../training/denoiser-run.ts";
+import { stageCost } from "../../training/denoiser-cost.ts";
+import { type DenoiserStage, sharedStages, stageAt, trainDenoiser } from "../../training/denoiser-run.ts";
 import { encodeConditions } from "../../training/encode-conditions.ts";
 import { ALONE, type TrainingGroup } from "../../training/group.ts";
 import type { StepReport } from "../../training/train.ts";

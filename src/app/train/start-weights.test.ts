@@ -2,13 +2,13 @@ import { expect, test } from "vitest";
 import { LORA_TARGETS, addLora } from "../../models/layers/lora.ts";
 import { Random } from "../../tensor/random.ts";
 import { type Tensor, float32, sizeOf } from "../../tensor/tensor.ts";
-import { buildDenoiserLoss, givenEncodings } from "../../training/denoiser-loss.ts";
+import { buildDenoiserLoss, denoiserInTraining, givenEncodings } from "../../training/denoiser-loss.ts";
 import { MODEL_PRESETS } from "./model-source.ts";
 import { startWeights } from "./start-weights.ts";
 
 const { textTokens, ...models } = MODEL_PRESETS.tiny;
 const smallest = { batch: 1, latentFrames: 1, latentHeight: 2, latentWidth: 2, textTokens };
-const { graph } = buildDenoiserLoss(models, smallest, givenEncodings);
+const { graph } = buildDenoiserLoss(denoiserInTraining(models, smallest, givenEncodings));
 addLora(graph, { rank: 2, scale: 1, targets: LORA_TARGETS });
 const shapes = new Map([...graph.params].map(([key, { shape }]) => [key, shape] as const));
 

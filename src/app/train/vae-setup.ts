@@ -1,7 +1,7 @@
 /** Everything that a training of the VAE needs, from its settings. */
 import { runCost } from "../../models/run-cost.ts";
 import type { WanVaeConfig } from "../../models/wan-vae/config.ts";
-import type { StageCost } from "../../training/denoiser-run.ts";
+import type { StageCost } from "../../training/denoiser-cost.ts";
 import { addGradients } from "../../training/train.ts";
 import { buildVaeLoss } from "../../training/vae-loss.ts";
 import { type VaeRun, readTensors, trainableOfVae } from "../../training/vae-train.ts";
