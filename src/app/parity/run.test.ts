@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -52,6 +52,18 @@ describe("runParity", () => {
     expect(only!.rows.length).toBeGreaterThan(5);
     expect(only!.rows.every(({ pass }) => pass)).toBe(true);
     expect(await report(copy)).toEqual([only]);
+  });
+
+  it("knows every folder that the project brings", async () => {
+    for (const name of await readdir(fixtures)) {
+      const { what } = JSON.parse(await readFile(join(fixtures, name, "config.json"), "utf8")) as {
+        what: string;
+      };
+      expect(
+        FIXTURE_KINDS.filter((kind) => kind.what.test(what)),
+        name,
+      ).toHaveLength(1);
+    }
   });
 
   it("does not pass folders that it does not know or cannot read", async () => {

@@ -7,7 +7,7 @@ import { openPyTorchFile } from "./pytorch-file.ts";
 import { OPCODES as OP } from "./pickle-opcodes.ts";
 import { bytesOf, pickled, pickledTensor, torchEntries, torchFile, torchZip, zipOf } from "./testing.ts";
 
-const FIXTURES = join(import.meta.dirname, "../../../fixtures/pytorch");
+const FIXTURES = join(import.meta.dirname, "fixtures");
 
 let folder: string;
 let count = 0;
