@@ -5,7 +5,7 @@ import { type OpenGraph } from "../runtime/open-graph.ts";
 import { type Runner } from "../runtime/runner.ts";
 import { UserError, invariant } from "../tensor/errors.ts";
 import { type Tensor, int64, zeros } from "../tensor/tensor.ts";
-import { CONTEXT_LENGTH, PADDING_ID, type PromptTokenizer, type TokenizedPrompt } from "./tokenizer.ts";
+import { CONTEXT_LENGTH, type PromptTokenizer, type TokenizedPrompt, padded } from "./tokenizer.ts";
 
 export interface EncodedPrompt extends TokenizedPrompt {
   /** The denoiser's text context [1, M, D]: zero from the first padded row on. */
@@ -36,11 +36,10 @@ export class TokenEncoder {
   async encode(ids: readonly number[]): Promise<Float32Array> {
     const numTokens = ids.length;
     const length = Math.min(this.maxTokens, Math.ceil(numTokens / LENGTH_STEP) * LENGTH_STEP);
-    const padded = Array.from({ length }, (_, i) => ids[i] ?? PADDING_ID);
     const mask = Array.from({ length }, (_, i) => (i < numTokens ? 1 : 0));
     const runner = await this.runnerFor(length);
     const { context } = await runner.run({
-      ids: int64(padded, [1, length]),
+      ids: int64(padded(ids, length), [1, length]),
       mask: int64(mask, [1, length]),
     });
     invariant(context?.dtype === "float32", "the text encoder gave no float32 context");

@@ -111,7 +111,15 @@ export class PromptTokenizer {
 
 const bytePiece = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`;
 
-/** Token ids with padding up to `length`. */
+/** A prompt's token ids with padding up to `length`. */
 export function paddedIds({ tokens }: TokenizedPrompt, length: number): number[] {
-  return Array.from({ length }, (_, i) => tokens[i]?.id ?? PADDING_ID);
+  return padded(
+    tokens.map(({ id }) => id),
+    length,
+  );
+}
+
+/** Token ids with padding up to `length`. */
+export function padded(ids: readonly number[], length: number): number[] {
+  return Array.from({ length }, (_, i) => ids[i] ?? PADDING_ID);
 }

@@ -47,6 +47,13 @@ export function mapCheckpoint(
   return { path, tensors, metadata, readTensor, readFloat32 };
 }
 
+/** The tensors whose names begin with `prefix`, with `other` in its place; no bytes are moved. */
+export function replacePrefix(checkpoint: Checkpoint, prefix: string, other: string): Checkpoint {
+  const own = [...checkpoint.tensors.keys()].filter((name) => name.startsWith(prefix));
+  const renamed = (name: string): string => other + name.slice(prefix.length);
+  return mapCheckpoint(checkpoint, new Map(own.map((name) => [renamed(name), { names: [name] }])));
+}
+
 /** Several checkpoints as one; the first that has a name goes before the others. */
 export function overlayCheckpoints(checkpoints: readonly Checkpoint[]): Checkpoint {
   const [first] = checkpoints;

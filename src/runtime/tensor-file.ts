@@ -43,6 +43,13 @@ export interface Checkpoint {
   readFloat32(name: string): Promise<Tensor<"float32">>;
 }
 
+/** All tensors of a checkpoint as float32. */
+export async function readTensors(file: Checkpoint): Promise<Record<string, Tensor<"float32">>> {
+  const weights: Record<string, Tensor<"float32">> = {};
+  for (const key of file.tensors.keys()) weights[key] = await file.readFloat32(key);
+  return weights;
+}
+
 /** What a file holds: checked against the file's length, but for the tensors' own bytes. */
 export interface TensorDirectory {
   readonly tensors: ReadonlyMap<string, TensorEntry>;

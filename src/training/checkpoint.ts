@@ -2,8 +2,8 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { exists } from "../files/exists.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
-import { mapCheckpoint } from "../runtime/mapped-checkpoint.ts";
-import { type Checkpoint } from "../runtime/safetensors.ts";
+import { replacePrefix } from "../runtime/mapped-checkpoint.ts";
+import { type Checkpoint, readTensors } from "../runtime/tensor-file.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { UserError } from "../tensor/errors.ts";
 import { type Tensor, float32 } from "../tensor/tensor.ts";
@@ -113,20 +113,12 @@ export async function newestStep(folder: string): Promise<number | null> {
 export async function openAverages(folder: string): Promise<Checkpoint> {
   const file = await openNewest(folder);
   if (!file) throw new UserError(`${folder} holds no checkpoint; train there first, or name another folder`);
-  const names = [...file.tensors.keys()].filter((name) => name.startsWith(`${AVERAGE}.`));
-  return mapCheckpoint(
-    file,
-    new Map(names.map((name) => [name.slice(AVERAGE.length + 1), { names: [name] }])),
-  );
+  return replacePrefix(file, `${AVERAGE}.`, "");
 }
 
 /** The same in memory. */
 export async function loadAverages(folder: string): Promise<Record<string, Tensor<"float32">>> {
-  const averages = await openAverages(folder);
-  const entries = [...averages.tensors.keys()].map(
-    async (key) => [key, await averages.readFloat32(key)] as const,
-  );
-  return Object.fromEntries(await Promise.all(entries));
+  return readTensors(await openAverages(folder));
 }
 
 async function openNewest(folder: string): Promise<Checkpoint | null> {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { exists } from "../files/exists.ts";
 import { type WanVaeConfig, numLatentFrames, spatialStride } from "../models/wan-vae/config.ts";
 import { openCheckpoint } from "../runtime/checkpoint.ts";
-import { type Checkpoint } from "../runtime/safetensors.ts";
+import { readTensors } from "../runtime/tensor-file.ts";
 import { writeSafetensors } from "../runtime/safetensors-writer.ts";
 import { Random } from "../tensor/random.ts";
 import { type Tensor, sizeOf } from "../tensor/tensor.ts";
@@ -183,11 +183,4 @@ async function firstWeights(
     await writeSafetensors(path, await initialVaeWeights(config, drawWindows(clips, shape, seed), seed, log));
   }
   return readTensors(await openCheckpoint(path));
-}
-
-/** All tensors of a checkpoint as float32. */
-export async function readTensors(file: Checkpoint): Promise<Record<string, Tensor<"float32">>> {
-  const weights: Record<string, Tensor<"float32">> = {};
-  for (const key of file.tensors.keys()) weights[key] = await file.readFloat32(key);
-  return weights;
 }

@@ -1,6 +1,6 @@
 /** The encoders of a training in which they do not learn. */
 import { CLIP_VISION_PREFIX } from "../../models/clip-vision/build.ts";
-import { mapCheckpoint, overlayCheckpoints } from "../../runtime/mapped-checkpoint.ts";
+import { overlayCheckpoints, replacePrefix } from "../../runtime/mapped-checkpoint.ts";
 import { type Checkpoint } from "../../runtime/safetensors.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { openAverages } from "../../training/checkpoint.ts";
@@ -36,8 +36,8 @@ export async function openEncoderWeights(
   }
   const weights = overlayCheckpoints(files);
   return {
-    textEncoder: belowScope(weights, MODEL_SCOPES.textEncoder, ""),
-    imageEncoder: belowScope(weights, MODEL_SCOPES.imageEncoder, `${CLIP_VISION_PREFIX}.`),
+    textEncoder: replacePrefix(weights, `${MODEL_SCOPES.textEncoder}.`, ""),
+    imageEncoder: replacePrefix(weights, `${MODEL_SCOPES.imageEncoder}.`, `${CLIP_VISION_PREFIX}.`),
   };
 }
 
@@ -51,11 +51,4 @@ export async function encodingsOf(
   const text = await frozenTextEncoder(models.textEncoder, weights.textEncoder, { textTokens, threads });
   const image = await frozenImageEncoder(models.imageEncoder, weights.imageEncoder, { threads });
   return { text: new Encodings(dataset, text), image: new Encodings(dataset, image) };
-}
-
-/** The tensors of one network of a training graph, under a prefix in place of its scope. */
-function belowScope(weights: Checkpoint, scope: string, prefix: string): Checkpoint {
-  const own = [...weights.tensors.keys()].filter((key) => key.startsWith(`${scope}.`));
-  const nameOf = (key: string): string => prefix + key.slice(scope.length + 1);
-  return mapCheckpoint(weights, new Map(own.map((key) => [nameOf(key), { names: [key] }])));
 }

@@ -7,7 +7,7 @@ import { CLIP_VISION_PRESETS } from "../../models/clip-vision/config.ts";
 import { UMT5_PRESETS } from "../../models/umt5/config.ts";
 import { WAN_DIT_PRESETS } from "../../models/wan-dit/config.ts";
 import { MINI_WAN_VAE, TINY_WAN_VAE, WAN_VAE, type WanVaeConfig } from "../../models/wan-vae/config.ts";
-import { mapCheckpoint, overlayCheckpoints } from "../../runtime/mapped-checkpoint.ts";
+import { overlayCheckpoints, replacePrefix } from "../../runtime/mapped-checkpoint.ts";
 import { type Checkpoint } from "../../runtime/safetensors.ts";
 import { type DenoiserModels, MODEL_SCOPES } from "../../training/denoiser-loss.ts";
 import { captionTokenizerJson } from "../../training/tokenizer.ts";
@@ -78,9 +78,7 @@ export async function openModelWeights(folder: ModelFolder): Promise<Checkpoint>
   for (const part of ["dit", "textEncoder", "imageEncoder"] as const) {
     const file = await folder.open(part);
     const prefix = part === "imageEncoder" ? `${CLIP_VISION_PREFIX}.` : "";
-    const own = [...file.tensors.keys()].filter((key) => key.startsWith(prefix));
-    const keyOf = (key: string): string => `${MODEL_SCOPES[part]}.${key.slice(prefix.length)}`;
-    parts.push(mapCheckpoint(file, new Map(own.map((key) => [keyOf(key), { names: [key] }]))));
+    parts.push(replacePrefix(file, prefix, `${MODEL_SCOPES[part]}.`));
   }
   return overlayCheckpoints(parts);
 }

@@ -12,6 +12,7 @@ import { UserError } from "../../tensor/errors.ts";
 import { writeDenoiserSheet } from "./denoiser-samples.ts";
 import { type DenoiserSetup, setUpDenoiser } from "./denoiser-setup.ts";
 import { ownCores } from "./in-group.ts";
+import { LineClock } from "./line-clock.ts";
 import { Monitor, type StepCost, type TrainingListener } from "./monitor.ts";
 import { openRunFolder, runFingerprint } from "./run-folder.ts";
 import { writeVaeSheet } from "./vae-samples.ts";
@@ -96,24 +97,12 @@ async function encodeClips(
   const { encodings, dataset, absent } = run;
   if (!encodings) return;
   const numClips = run.clipsAt(run.stages.at(-1)!.untilStep);
-  await encodeConditions(
-    encodings,
-    { dataset, numClips, emptyPrompt: absent.emptyPrompt },
-    { group, signal, onEncoded: progressLines((line) => listener.say(line)) },
-  );
-}
-
-/** At least this long from one line to the next, but for the first and the last. */
-const LINE_INTERVAL_MS = 10_000;
-
-function progressLines(say: (line: string) => void): (numDone: number, numAll: number) => void {
-  let lastLineMs = -Infinity;
-  return (numDone, numAll) => {
-    const now = performance.now();
-    if (now - lastLineMs < LINE_INTERVAL_MS && numDone < numAll) return;
-    lastLineMs = now;
-    say(`encoding captions and references ${numDone}/${numAll}`);
+  const lines = new LineClock();
+  const onEncoded = (numDone: number, numAll: number): void => {
+    if (lines.isDue(numDone, numAll)) listener.say(`encoding captions and references ${numDone}/${numAll}`);
   };
+  const clips = { dataset, numClips, emptyPrompt: absent.emptyPrompt };
+  await encodeConditions(encodings, clips, { group, signal, onEncoded });
 }
 
 async function runVae(config: VaeConfig, options: Options): Promise<TrainingState> {

@@ -1,10 +1,10 @@
 /** The parts of a model folder that a training of the denoiser has made or started from. */
 import { join } from "node:path";
 import { MODEL_FILES, type ModelPart, TOKENIZER_JSON } from "../../diffusion/model-folder.ts";
-import type { Checkpoint } from "../../runtime/safetensors.ts";
+import { type Checkpoint, readTensors } from "../../runtime/tensor-file.ts";
 import { captionTokenizerJson } from "../../training/tokenizer.ts";
 import type { Params } from "../../training/train.ts";
-import { VAE_WEIGHTS, readTensors } from "../../training/vae-train.ts";
+import { VAE_WEIGHTS } from "../../training/vae-train.ts";
 import type { DenoiserConfig } from "./config.ts";
 import type { DenoiserSetup } from "./denoiser-setup.ts";
 import { describeModel } from "./describe-model.ts";

@@ -1,14 +1,12 @@
 /** Shows a training on stderr: one line that moves on a terminal, a line now and then elsewhere. */
 import { SingleBar } from "cli-progress";
 import { formatDuration } from "../cli/quantities.ts";
+import { LineClock } from "./line-clock.ts";
 import type { TrainingListener, TrainingProgress } from "./monitor.ts";
-
-/** Without a terminal: at least this long from one line to the next. */
-const LINE_INTERVAL_MS = 10_000;
 
 export class TrainingDisplay implements TrainingListener {
   private bar: SingleBar | null = null;
-  private lastLineMs = -Infinity;
+  private readonly lines = new LineClock();
 
   constructor(private readonly stream: NodeJS.WriteStream = process.stderr) {}
 
@@ -46,9 +44,7 @@ export class TrainingDisplay implements TrainingListener {
 
   private writeLine(progress: TrainingProgress): void {
     const { step, numSteps } = progress;
-    const now = performance.now();
-    if (now - this.lastLineMs < LINE_INTERVAL_MS && step < numSteps) return;
-    this.lastLineMs = now;
+    if (!this.lines.isDue(step, numSteps)) return;
     this.stream.write(`${step}/${numSteps}  ${describeProgress(progress)}\n`);
   }
 }

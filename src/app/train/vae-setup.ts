@@ -1,10 +1,11 @@
 /** Everything that a training of the VAE needs, from its settings. */
 import { runCost } from "../../models/run-cost.ts";
 import type { WanVaeConfig } from "../../models/wan-vae/config.ts";
+import { readTensors } from "../../runtime/tensor-file.ts";
 import type { StageCost } from "../../training/denoiser-cost.ts";
 import { addGradients } from "../../training/train.ts";
 import { buildVaeLoss } from "../../training/vae-loss.ts";
-import { type VaeRun, readTensors, trainableOfVae } from "../../training/vae-train.ts";
+import { type VaeRun, trainableOfVae } from "../../training/vae-train.ts";
 import { UserError } from "../../tensor/errors.ts";
 import { sizeOf } from "../../tensor/tensor.ts";
 import type { VaeConfig } from "./config.ts";
